@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events for an operator: one line each, a constant message, fields with fixed names (peer, connection, container, address,
+// reason, ...). The level goes to the journal as its priority prefix (sd-daemon(3)) or is printed, off the journal.
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface Log {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  error(event: string, fields?: LogFields): void;
+}
+
+const PRIORITY: Record<LogLevel, number> = { error: 3, warn: 4, info: 6, debug: 7 };
+export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+function formatValue(value: string | number | boolean): string {
+  return typeof value === "string" && (value === "" || /[\s"=]/.test(value)) ? JSON.stringify(value) : String(value);
+}
+
+/** `connection established peer=… encrypted=true`; undefined fields are left out. */
+export function formatEvent(event: string, fields: LogFields = {}): string {
+  let line = event;
+  for (const [key, value] of Object.entries(fields)) if (value !== undefined) line += ` ${key}=${formatValue(value)}`;
+  return line;
+}
+
+/** A log that hands finished lines (no newline) to `write`, with their level. */
+export function createLog(options: { level: LogLevel; write(level: LogLevel, line: string): void }): Log {
+  const threshold = LOG_LEVELS.indexOf(options.level);
+  const at = (level: LogLevel) => (event: string, fields?: LogFields) => {
+    if (LOG_LEVELS.indexOf(level) >= threshold) options.write(level, formatEvent(event, fields));
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Line as journald reads it from stderr: `<6>connection established …`. */
+export function journalLine(level: LogLevel, line: string): string {
+  return `<${PRIORITY[level]}>${line}\n`;
+}
+
+/** Drops everything; for tests. */
+export const silentLog: Log = createLog({ level: "error", write: () => {} });
