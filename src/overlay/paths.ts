@@ -20,6 +20,8 @@ export interface OverlayOptions {
   readonly self: ShortId;
   /** False with `--no-fastdp`: no neighbour gets a data path over VXLAN. */
   readonly fastdp: boolean;
+  /** Begin without touching the switch, which still holds what an earlier daemon wrote, until `release`. */
+  readonly held: boolean;
 }
 
 /** Transports this build has, best first; sent to neighbours in the hello. */
@@ -36,10 +38,12 @@ export class Overlay implements DataPaths {
   readonly #refused = new Map<PeerName, string>();
   #self: ShortId;
   #routes: Routes = EMPTY_ROUTES;
+  #held: boolean;
 
   constructor(options: OverlayOptions, ports: { switch: Switch; log: Log; counters: Counters }) {
     this.#self = options.self;
     this.#fastdp = options.fastdp;
+    this.#held = options.held;
     this.#switch = ports.switch;
     this.#log = ports.log;
     this.#changes = ports.counters.family(
@@ -85,6 +89,12 @@ export class Overlay implements DataPaths {
   setRoutes(self: ShortId, routes: Routes): void {
     this.#self = self;
     this.#routes = routes;
+    this.#apply();
+  }
+
+  /** The mesh has restored what it knew: from now on the switch follows the plan. */
+  release(): void {
+    this.#held = false;
     this.#apply();
   }
 
@@ -138,6 +148,7 @@ export class Overlay implements DataPaths {
   }
 
   #apply(): number {
+    if (this.#held) return 0;
     const { changed } = this.#switch.apply(this.plan());
     if (changed > 0) this.#changes.add("", changed);
     return changed;

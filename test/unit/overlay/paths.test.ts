@@ -30,9 +30,9 @@ class RecordingSwitch implements Switch {
   }
 }
 
-function build(fastdp = true): { overlay: Overlay; kernel: RecordingSwitch } {
+function build(fastdp = true, held = false): { overlay: Overlay; kernel: RecordingSwitch } {
   const kernel = new RecordingSwitch();
-  const overlay = new Overlay({ self: short(1), fastdp }, { switch: kernel, log: silentLog, counters: new Counters() });
+  const overlay = new Overlay({ self: short(1), fastdp, held }, { switch: kernel, log: silentLog, counters: new Counters() });
   return { overlay, kernel };
 }
 
@@ -112,4 +112,12 @@ test("routes and trees become map entries, and those over closed neighbours are 
 test("without the fast datapath on either side there is no path and no plan entry", () => {
   expect(build(false).overlay.open(neighbour(2))).toContain("switched off here");
   expect(build().overlay.open(neighbour(2, { transports: [] }))).toContain("peer has the fast datapath switched off");
+});
+
+test("held, the switch keeps what an earlier daemon wrote until the mesh has its routes back", () => {
+  const { overlay, kernel } = build(true, true);
+  overlay.open(neighbour(2));
+  expect(kernel.plans).toEqual([]);
+  overlay.release();
+  expect(kernel.last.neighbours.size).toBe(1);
 });
