@@ -2,8 +2,8 @@
 // Builds the executable: the BPF objects with clang, then everything into one file with `bun build --compile`.
 //   bun packaging/build.ts [--target x64|arm64] [--outfile dist/weave]
 // The result depends on the sources and the pinned tools only: no time, no path and no host name goes into it.
-import { mkdirSync, renameSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBpfObjects } from "../native/bpf/build.ts";
 
@@ -18,7 +18,9 @@ function isTarget(text: string): text is keyof typeof TARGETS {
 
 /** Runs the bundler in the repository's root. @throws {Error} with the bundler's words when it fails */
 function compile(target: keyof typeof TARGETS, outfile: string): void {
-  const unfinished = `${outfile}.unfinished-${process.pid}`; // a running executable is replaced, never written into
+  // A running executable is replaced, never written into. Only the folder's name differs: the file's own name is compiled in.
+  const folder = mkdtempSync(join(dirname(outfile), ".build-"));
+  const unfinished = join(folder, "weave");
   const build = Bun.spawnSync(
     [
       process.execPath,
@@ -37,8 +39,9 @@ function compile(target: keyof typeof TARGETS, outfile: string): void {
     ],
     { stdout: "pipe", stderr: "pipe" },
   );
+  if (build.exitCode === 0) renameSync(unfinished, outfile);
+  rmSync(folder, { recursive: true, force: true });
   if (build.exitCode !== 0) throw new Error(`bun build failed:\n${build.stdout}${build.stderr}`);
-  renameSync(unfinished, outfile);
 }
 
 const { values } = parseArgs({
