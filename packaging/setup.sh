@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Brings what a job needs on this machine: `setup.sh [run|build|test|demo]`, without a word: build and test.
+# Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
+# missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
+set -euo pipefail
+
+job="${1:-all}"
+# Each need: kind (cmd, header, lib, file), what to look for, candidate packages.
+readonly RUN=(
+  "lib libpcap.so.0.8 libpcap0.8t64 libpcap0.8"
+  "lib libsodium.so.23|libsodium.so.26 libsodium23 libsodium26"
+  "lib libbpf.so.1 libbpf1"
+  "lib libnftables.so.1 libnftables1"
+  "cmd ip iproute2"
+  "cmd ping iputils-ping"
+)
+readonly BUILD=(
+  "cmd clang clang"
+  "cmd llvm-strip|llvm-strip-14|llvm-strip-15|llvm-strip-16|llvm-strip-17|llvm-strip-18|llvm-strip-19 llvm"
+  "header bpf/bpf_helpers.h libbpf-dev"
+  "header linux/if_link.h linux-libc-dev"
+)
+readonly LAB=(
+  "cmd unshare util-linux"
+  "cmd nsenter util-linux"
+  "cmd mount mount"
+  "cmd tc iproute2"
+  "cmd bridge iproute2"
+  "cmd ps procps"
+  "cmd sysctl procps"
+  "cmd iperf3 iperf3"
+)
+readonly TEST=(
+  "cmd gcc gcc"
+  "header stdio.h libc6-dev"
+  "header pcap/pcap.h libpcap-dev"
+  "cmd arping iputils-arping"
+  "cmd tcpdump tcpdump"
+  "cmd nft nftables"
+  "cmd bpftool bpftool linux-tools-common"
+  "cmd ethtool ethtool"
+  "cmd socat socat"
+)
+
+needs=()
+case "$job" in
+  run) needs=("${RUN[@]}") ;;
+  build) needs=("${BUILD[@]}") ;;
+  demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
+  test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
+  *)
+    echo "setup: unknown job '$job'; use run, build, test or demo" >&2
+    exit 2
+    ;;
+esac
+
+# Administrators' commands are not in everybody's path.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export PATH
+
+libraries=""
+multiarch=""
+# Is the need met? `$1` kind, `$2` alternatives separated by |.
+present() {
+  local alternative
+  local IFS='|'
+  for alternative in $2; do
+    case "$1" in
+      cmd) command -v "$alternative" >/dev/null 2>&1 && return 0 ;;
+      header)
+        [[ -n "$multiarch" ]] || multiarch="$(uname -m)-linux-gnu"
+        [[ -e "/usr/include/$alternative" || -e "/usr/include/$multiarch/$alternative" ]] && return 0
+        ;;
+      lib)
+        [[ -n "$libraries" ]] || libraries="$(ldconfig -p)"
+        [[ "$libraries" == *"$alternative "* ]] && return 0
+        ;;
+    esac
+  done
+  return 1
+}
+
+# First of the candidates that the package index offers; nothing when it offers none.
+offered() {
+  local candidate
+  for candidate in "$@"; do
+    if apt-cache policy "$candidate" 2>/dev/null | grep -q '^  Candidate: [^(]'; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Fills `missing` (texts for people) and `packages` (to install) from what is not there.
+missing=()
+packages=()
+find_missing() {
+  missing=()
+  packages=()
+  local need kind what candidates package
+  for need in "${needs[@]}"; do
+    read -r kind what candidates <<<"$need"
+    present "$kind" "$what" && continue
+    missing+=("${what%%|*}")
+    command -v apt-get >/dev/null 2>&1 || continue
+    # shellcheck disable=SC2086 # candidates is a list of words
+    if package="$(offered $candidates)"; then packages+=("$package"); fi
+  done
+}
+
+fail() {
+  echo "setup: $1" >&2
+  exit 1
+}
+
+find_missing
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+command -v apt-get >/dev/null 2>&1 ||
+  fail "missing: ${missing[*]}; this machine has no apt, install them with its own package manager"
+[[ "$(id -u)" -eq 0 ]] || fail "missing: ${missing[*]}; run 'sudo bash packaging/setup.sh $job' once"
+
+export DEBIAN_FRONTEND="${DEBIAN_FRONTEND:-noninteractive}"
+install_packages() {
+  [[ ${#packages[@]} -gt 0 ]] &&
+    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${packages[@]}" >&2
+}
+echo "setup: installing for '$job': ${packages[*]:-(asking for a newer index first)}" >&2
+# A fresh image has no index, an old one names files that are gone: one update, one more try.
+if [[ ${#packages[@]} -lt ${#missing[@]} ]] || ! install_packages; then
+  apt-get update -qq >&2 || apt-get update -qq >&2 || fail "apt-get update failed; is the network there?"
+  find_missing
+  if [[ ${#missing[@]} -gt 0 ]]; then
+    install_packages || fail "apt-get could not install: ${packages[*]:-${missing[*]}}"
+  fi
+fi
+libraries=""
+hash -r
+find_missing
+[[ ${#missing[@]} -eq 0 ]] || fail "still missing after the installation: ${missing[*]}; this release does not package them"
