@@ -39,7 +39,7 @@ export interface LinkRecord {
   /** Kind of the root queueing discipline: `noqueue`, `fq_codel`, … */
   readonly qdisc: string;
   readonly alias: string;
-  /** The kernel gives the link no IPv6 address of its own. */
+  /** The kernel gives the link no IPv6 address of its own, or has no IPv6 on it. */
   readonly addressless: boolean;
   readonly bridge: BridgeRecord | undefined;
   readonly vxlan: VxlanRecord | undefined;
@@ -120,11 +120,15 @@ export function decodeLink(message: Message): LinkRecord | undefined {
     peerNetnsId: attributes.i32(IFLA.LINK_NETNSID),
     qdisc: attributes.text(IFLA.QDISC) ?? "",
     alias: attributes.text(IFLA.IFALIAS) ?? "",
-    addressless: attributes.nested(IFLA.AF_SPEC).nested(AF.INET6).u8(IFLA_INET6_ADDR_GEN_MODE) === IN6_ADDR_GEN_MODE_NONE,
+    addressless: isAddressless(attributes.nested(IFLA.AF_SPEC).nested(AF.INET6).u8(IFLA_INET6_ADDR_GEN_MODE)),
     bridge: kind === "bridge" ? decodeBridge(info.nested(IFLA_INFO.DATA)) : undefined,
     vxlan: kind === "vxlan" ? decodeVxlan(info.nested(IFLA_INFO.DATA)) : undefined,
     port: info.text(IFLA_INFO.SLAVE_KIND) === "bridge" ? decodePort(info.nested(IFLA_INFO.SLAVE_DATA)) : undefined,
   };
+}
+
+function isAddressless(mode: number | undefined): boolean {
+  return mode === undefined || mode === IN6_ADDR_GEN_MODE_NONE;
 }
 
 function decodeBridge(data: Attributes): BridgeRecord {

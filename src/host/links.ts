@@ -54,7 +54,7 @@ export interface Link {
   readonly peerNetnsId: number | undefined;
   /** Kind of the root queueing discipline. */
   readonly qdisc: string;
-  /** The kernel gives the link no IPv6 address of its own. */
+  /** The kernel gives the link no IPv6 address of its own, or has no IPv6 on it. */
   readonly addressless: boolean;
   readonly bridge: BridgeRecord | undefined;
   readonly vxlan: VxlanRecord | undefined;
@@ -65,7 +65,8 @@ export interface Link {
 export interface LinkPlan {
   readonly name: string;
   readonly mac: Mac;
-  readonly mtuBytes: number;
+  /** Default: what the kind of link begins with. */
+  readonly mtuBytes?: number;
 }
 /** One end of a new veth: in which namespace (default: the one of this `Links`), on which bridge. */
 export interface VethHostEnd extends LinkPlan {
