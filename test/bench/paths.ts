@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data path bench: one table, all rows measured in turns within one run, medians over the rounds. Sender, hosts and receiver
+// share this machine's processors, so figures are inverse costs: trust the ratios, not the numbers.
+import { existsSync } from "node:fs";
+import { Lab } from "../support/lab.ts";
+import { EXECUTABLE } from "../support/lab-host.ts";
+import { localBridgePath, plainVxlanPath, routedPath, WIRE, wireHosts } from "./baselines.ts";
+import { dockerOverlayPath } from "./docker.ts";
+import { median, table } from "./figures.ts";
+import { Netbench, type Path, type Ping } from "./netbench.ts";
+import { weaveDirectPath, weaveLocalPath, weaveRelayedPath } from "./weave-paths.ts";
+
+export interface PathsOptions {
+  readonly rounds: number;
+  readonly durationMs: number;
+  /** Only rows whose name contains one of these; all when empty. */
+  readonly only: readonly string[];
+}
+
+interface Row {
+  readonly name: string;
+  readonly path: Path;
+  readonly tcp1: number[];
+  readonly tcp4: number[];
+  readonly udp: number[];
+  readonly pps: number[];
+  readonly pings: Ping[];
+}
+
+const NAMES = {
+  raw: "raw underlay, host to host",
+  routed: "containers, routed",
+  vxlan: "bridge + VXLAN, static tables",
+  docker: "Docker overlay",
+  direct: "weave direct",
+  relayed: "weave relayed over one host",
+  bridge: "two containers, plain bridge",
+  local: "weave local",
+} as const;
+
+const SMALL_PAYLOAD_BYTES = 32;
+const PINGS = 1_500;
+
+/** Figures of one row, medians over the rounds. */
+interface Figures {
+  readonly tcp1: number;
+  readonly tcp4: number;
+  readonly udp: number;
+  readonly pps: number;
+  readonly pingUs: number;
+  readonly pingP99Us: number;
+}
+
+function figuresOf(row: Row): Figures {
+  return {
+    tcp1: median(row.tcp1),
+    tcp4: median(row.tcp4),
+    udp: median(row.udp),
+    pps: median(row.pps),
+    pingUs: median(row.pings.map(({ medianUs }) => medianUs)),
+    pingP99Us: median(row.pings.map(({ p99Us }) => p99Us)),
+  };
+}
+
+/** Measures and prints; returns false when a weave row is missing. */
+export async function benchPaths(options: PathsOptions): Promise<boolean> {
+  await using lab = await Lab.open();
+  using bench = await Netbench.compile();
+  const rows: Row[] = [];
+  const missing: string[] = [];
+  const wanted = (name: string) => options.only.length === 0 || options.only.some((part) => name.includes(part));
+  const add = async (name: string, make: () => Promise<Path>) => {
+    if (!wanted(name)) return;
+    try {
+      const path = await make();
+      if (!(await path.from.reaches(path.address, 10_000))) throw new Error("the far end does not answer");
+      rows.push({ name, path, tcp1: [], tcp4: [], udp: [], pps: [], pings: [] });
+    } catch (thrown) {
+      missing.push(`${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
+  };
+
+  const { a, b } = await wireHosts(lab);
+  await add(NAMES.raw, async () => ({ from: a, to: b, address: WIRE.b }));
+  await add(NAMES.routed, () => routedPath(a, b));
+  let mtuBytes = 1_450;
+  if (existsSync(EXECUTABLE)) {
+    await add(NAMES.direct, async () => {
+      const direct = await weaveDirectPath(a, b);
+      mtuBytes = direct.mtuBytes;
+      return direct.path;
+    });
+    await add(NAMES.relayed, () => weaveRelayedPath(lab));
+    await add(NAMES.local, () => weaveLocalPath(lab));
+  } else {
+    missing.push(`weave rows: there is no ${EXECUTABLE}; run 'npm run build'`);
+  }
+  await add(NAMES.vxlan, () => plainVxlanPath(a, b, mtuBytes));
+  await add(NAMES.bridge, () => localBridgePath(a, mtuBytes));
+  await add(NAMES.docker, () => dockerOverlayPath(lab));
+  const order = Object.values(NAMES) as readonly string[];
+  rows.sort((x, y) => order.indexOf(x.name) - order.indexOf(y.name));
+
+  // Datagrams that fit the narrowest path whole.
+  const payloadBytes = mtuBytes - 100;
+  for (let round = 1; round <= options.rounds; round++) {
+    process.stderr.write(`round ${round} of ${options.rounds}: `);
+    for (const row of rows) row.pings.push(await bench.ping(row.path, PINGS));
+    process.stderr.write("ping ");
+    for (const row of rows) row.tcp1.push(await bench.tcp(row.path, 1, options.durationMs));
+    process.stderr.write("tcp1 ");
+    for (const row of rows) row.tcp4.push(await bench.tcp(row.path, 4, options.durationMs));
+    process.stderr.write("tcp4 ");
+    for (const row of rows) row.udp.push((await bench.udp(row.path, payloadBytes, options.durationMs)).gbits);
+    process.stderr.write("udp ");
+    for (const row of rows) row.pps.push((await bench.udp(row.path, SMALL_PAYLOAD_BYTES, options.durationMs)).pps);
+    process.stderr.write("small\n");
+  }
+
+  print(rows, mtuBytes, payloadBytes, options.rounds);
+  for (const line of missing) console.log(`not measured: ${line}`);
+  return !missing.some((line) => line.startsWith("weave"));
+}
+
+function print(rows: readonly Row[], mtuBytes: number, payloadBytes: number, rounds: number): void {
+  const figures = new Map(rows.map((row) => [row.name, figuresOf(row)]));
+  const base = figures.get(NAMES.vxlan);
+  const ratio = (value: number, reference: number | undefined) => (reference ? (value / reference).toFixed(2) : "-");
+  console.log(
+    `\nDatapath, median of ${rounds}; overlay MTU ${mtuBytes}; UDP ${payloadBytes} bytes, small packets ${SMALL_PAYLOAD_BYTES} bytes\n`,
+  );
+  console.log(
+    table(
+      [
+        "path",
+        "TCP 1 Gbit/s",
+        "TCP 4 Gbit/s",
+        "UDP Gbit/s",
+        "kpps",
+        "ping us",
+        "p99 us",
+        "TCP 1 : VXLAN",
+        "TCP 4 : VXLAN",
+        "pps : VXLAN",
+      ],
+      rows.map(({ name }) => {
+        const row = figures.get(name) as Figures;
+        return [
+          name,
+          row.tcp1.toFixed(1),
+          row.tcp4.toFixed(1),
+          row.udp.toFixed(2),
+          (row.pps / 1_000).toFixed(1),
+          row.pingUs.toFixed(1),
+          row.pingP99Us.toFixed(1),
+          ratio(row.tcp1, base?.tcp1),
+          ratio(row.tcp4, base?.tcp4),
+          ratio(row.pps, base?.pps),
+        ];
+      }),
+    ),
+  );
+  console.log("");
+  const goal = (what: string, value: number | undefined, reference: number | undefined, least: number) => {
+    if (!value || !reference) return;
+    const got = value / reference;
+    console.log(`${got >= least ? "reached" : "MISSED "}  ${what}: ${got.toFixed(2)} (goal ${least.toFixed(2)})`);
+  };
+  const [direct, relayed, local] = [figures.get(NAMES.direct), figures.get(NAMES.relayed), figures.get(NAMES.local)];
+  const [docker, plainLocal] = [figures.get(NAMES.docker), figures.get(NAMES.bridge)];
+  goal("direct, packets : plain VXLAN", direct?.pps, base?.pps, 1);
+  goal("direct, TCP 1 : plain VXLAN", direct?.tcp1, base?.tcp1, 1);
+  goal("direct, TCP 4 : plain VXLAN", direct?.tcp4, base?.tcp4, 1);
+  goal("direct, packets : Docker overlay", direct?.pps, docker?.pps, 1.35);
+  goal("relayed, packets : direct", relayed?.pps, direct?.pps, 0.9);
+  goal("relayed, TCP 1 : direct", relayed?.tcp1, direct?.tcp1, 0.9);
+  goal("local, TCP 4 : plain bridge", local?.tcp4, plainLocal?.tcp4, 1.5);
+}
