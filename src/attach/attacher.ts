@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// The story of a container (or VM) joining and leaving: find it, get its addresses, plumb, guard, announce, record. Waiting happens before and after,
+// never inside a change of state: `Attachments` does the change in one go. Called by the API and the reconciler.
+import { type Cidr, cidrContains, formatCidr } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
+import type { Mac } from "../net/mac.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
+import { type AddressRequest, parseAddressRequests } from "./address.ts";
+import { type Attachment, planPort } from "./attachment.ts";
+import { Attachments, type AttachmentsPorts, formatAddresses, type TapTarget } from "./attachments.ts";
+import { type HostsEntry, parseHostsEntry, renderHostsFile } from "./hosts-file.ts";
+import { checkTapName } from "./link-name.ts";
+import type { Addresses, ContainerRuntime, HostRoutes, HostsFile } from "./ports.ts";
+import { findTarget, type Idle, type Target } from "./target.ts";
+
+export interface AttachRequest {
+  /** Container name or id, PID, namespace name or path (see `target.ts`); with `tap`, the name of the tap to make. */
+  readonly target: string;
+  readonly tap?: boolean;
+  /** As typed, see `address.ts`. */
+  readonly addresses: readonly string[];
+  /** Default true: 224.0.0.0/4 goes to the weave interface. */
+  readonly multicastRoute?: boolean;
+  /** Default true: only the port's own MAC and addresses may send. */
+  readonly spoofCheck?: boolean;
+  readonly rewriteHosts?: boolean;
+  /** `name:ip`, for the rewritten hosts file. */
+  readonly addHosts?: readonly string[];
+}
+export interface AttachResult {
+  /** All that were asked for, in order, also those it had before. */
+  readonly addresses: readonly Ip[];
+  readonly warnings: readonly string[];
+}
+
+export interface DetachRequest {
+  readonly target: string;
+  readonly tap?: boolean;
+  /** Empty: all it has. `net:A.B.C.D/len`: those in that subnet. */
+  readonly addresses: readonly string[];
+}
+export interface DetachResult {
+  /** Those taken away; empty when it had none of them. */
+  readonly addresses: readonly Ip[];
+}
+
+/** One line of `weave ps`. */
+export interface AttachmentView {
+  /** Full container id, `netns:/run/netns/web`, `pid:123`, `tap:vm1`. */
+  readonly owner: string;
+  readonly name: string;
+  readonly hostLink: string;
+  readonly mac: Mac;
+  readonly addresses: readonly Cidr[];
+}
+
+export interface AttacherPorts extends AttachmentsPorts {
+  readonly runtime: ContainerRuntime;
+  readonly addresses: Addresses;
+  readonly hostRoutes: HostRoutes;
+  readonly hostsFile: HostsFile;
+  /** Whether the host itself has this address on the bridge. */
+  readonly isExposed: (ip: Ip) => boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Attacher {
+  readonly #attachments: Attachments;
+  readonly #ports: AttacherPorts;
+  /** Why each record could not be repaired, so that it is said once. */
+  readonly #troubles = new Map<string, string>();
+  #pass: Promise<unknown> = Promise.resolve();
+  #nextPass: Promise<string[]> | undefined;
+
+  constructor(identity: { hostName: string; bootId: string }, ports: AttacherPorts) {
+    this.#attachments = new Attachments(identity, ports);
+    this.#ports = ports;
+  }
+
+  /** Attaches, or adds addresses to what is attached; the same request again changes nothing.
+   *  @throws {UserError} bad-request, not-found, conflict, unavailable. Nothing is left half done */
+  async attach(request: AttachRequest): Promise<AttachResult> {
+    const requests = parseAddressRequests(request.addresses);
+    const extraHosts = (request.addHosts ?? []).map(parseHostsEntry);
+    const target = await this.#liveTarget(request);
+    if (request.rewriteHosts) checkHostsFile(target);
+    const owner = ownerOf(target);
+    const cidrs = await this.#ports.addresses.claim(owner, requests);
+    try {
+      await this.#dropDeadHolders(cidrs);
+      for (const cidr of cidrs) this.#checkFree(target, cidr);
+      this.#join(target, cidrs, request);
+    } catch (thrown) {
+      await this.#releaseUnheld(target, owner, cidrs);
+      throw thrown;
+    }
+    const warnings = this.#overlapWarnings(target, cidrs);
+    if (request.rewriteHosts) warnings.push(...this.#rewriteHosts(target, extraHosts));
+    return { addresses: cidrs.map((cidr) => cidr.address), warnings };
+  }
+
+  /** Takes addresses away, and the interface with the last one. Something not attached is no error: the result is empty.
+   *  @throws {UserError} bad-request, not-found (nothing of that name exists), unavailable */
+  async detach(request: DetachRequest): Promise<DetachResult> {
+    const requests = request.addresses.length === 0 ? undefined : parseAddressRequests(request.addresses);
+    const known = await this.#knownAttachment(request);
+    if (!known) return { addresses: [] };
+    const gone = requests ? selected(known.addresses, requests) : known.addresses;
+    if (gone.length === 0) return { addresses: [] };
+    this.#attachments.leave(known, gone);
+    this.#ports.log.info("detached", { container: known.name, address: formatAddresses(gone) });
+    await this.#ports.addresses.release(known.owner, gone);
+    return { addresses: gone.map((cidr) => cidr.address) };
+  }
+
+  /** What is attached now, oldest first. */
+  list(): readonly AttachmentView[] {
+    return this.#attachments.all().filter((known) => known.addresses.length > 0);
+  }
+
+  /** Who on this host holds `ip`, for messages; undefined: nobody. */
+  holderOf(ip: Ip): string | undefined {
+    const holder = this.#attachments.holder(ip);
+    return holder && describe(holder);
+  }
+
+  /** Compares every record with the kernel and makes the kernel agree; drops records whose namespace has gone; adopts ports without a record.
+   *  Calls during a pass lead to one more pass. Returns what was repaired, for counter and log. */
+  reconcile(): Promise<string[]> {
+    this.#nextPass ??= this.#pass.then(() => {
+      this.#nextPass = undefined;
+      const pass = this.#reconcileAll();
+      this.#pass = pass.catch(() => undefined); // the caller of this pass gets its error; the next pass starts anyway
+      return pass;
+    });
+    return this.#nextPass;
+  }
+
+  async #reconcileAll(): Promise<string[]> {
+    const repairs: string[] = [];
+    for (const { hostLink } of this.#attachments.all()) {
+      const known = this.#attachments.all().find((record) => record.hostLink === hostLink);
+      if (known) repairs.push(...(await this.#reconcileOne(known)));
+      await new Promise<void>((resolve) => void this.#ports.clock.after(0, resolve)); // others run between two containers
+    }
+    for (const adopted of this.#attachments.adoptOrphans()) {
+      repairs.push(`${adopted.hostLink}: adopted, its record was missing`, ...(await this.#reconcileOne(adopted)));
+    }
+    return repairs;
+  }
+
+  async #reconcileOne(known: Attachment): Promise<readonly string[]> {
+    try {
+      if (!this.#attachments.isAlive(known)) {
+        await this.#forget(known);
+        return [`${known.hostLink}: dropped, ${describe(known)} has gone`];
+      }
+      const repairs = this.#attachments.repair(known);
+      if (this.#troubles.delete(known.hostLink)) this.#ports.log.info("attachment works again", { container: known.name });
+      return repairs;
+    } catch (thrown) {
+      if (thrown instanceof InvariantError) throw thrown;
+      const reason = errorText(thrown);
+      if (this.#troubles.get(known.hostLink) !== reason) {
+        this.#ports.log.warn("attachment cannot be repaired", { container: known.name, link: known.hostLink, reason });
+      }
+      this.#troubles.set(known.hostLink, reason);
+      return [];
+    }
+  }
+
+  async #forget(known: Attachment): Promise<void> {
+    this.#attachments.forget(known);
+    this.#troubles.delete(known.hostLink);
+    this.#ports.log.info("attachment dropped, its container has gone", {
+      container: known.name,
+      address: formatAddresses(known.addresses),
+    });
+    await this.#ports.addresses.release(known.owner, known.addresses);
+  }
+
+  async #liveTarget(request: AttachRequest): Promise<Target | TapTarget> {
+    if (request.tap) return { tap: checkTapName(request.target) };
+    const found = await findTarget(request.target, this.#ports);
+    if ("netns" in found) return found;
+    throw new UserError(
+      "conflict",
+      `cannot attach container '${found.name}': it ${found.why}`,
+      `start it first: docker start ${found.name}`,
+    );
+  }
+
+  async #knownAttachment(request: DetachRequest): Promise<Attachment | undefined> {
+    if (request.tap) return this.#attachments.find({ tap: checkTapName(request.target) });
+    let found: Target | Idle;
+    try {
+      found = await findTarget(request.target, this.#ports);
+    } catch (thrown) {
+      // A namespace may have lost its name, or Docker its socket, while the attachment still stands.
+      const named = this.#attachments.all().find((known) => [known.name, known.owner].includes(request.target));
+      if (named && thrown instanceof UserError && thrown.code === "not-found") return named;
+      throw thrown;
+    }
+    if ("netns" in found) return this.#attachments.find(found);
+    const { owner } = found;
+    const stopped = this.#attachments.all().find((known) => known.owner === owner);
+    if (stopped && !this.#attachments.isAlive(stopped)) await this.#forget(stopped);
+    return undefined;
+  }
+
+  #join(target: Target | TapTarget, cidrs: readonly Cidr[], request: AttachRequest): void {
+    const { log, plumber } = this.#ports;
+    const options = { multicastRoute: request.multicastRoute ?? true, guarded: request.spoofCheck ?? true };
+    let added: readonly Cidr[];
+    try {
+      added = this.#attachments.join(target, cidrs, options);
+    } catch (thrown) {
+      throw this.#explain(target, thrown);
+    }
+    const known = this.#attachments.find(target);
+    if (!known || added.length === 0) return;
+    log.info("attached", { container: known.name, link: known.hostLink, address: formatAddresses(added) });
+    const plan = planPort(known);
+    if (plan.kind === "veth") plumber.announce(plan, added);
+  }
+
+  #explain(target: Target | TapTarget, thrown: unknown): unknown {
+    if (thrown instanceof UserError || thrown instanceof InvariantError) return thrown;
+    const what = describeTarget(target);
+    if ("netns" in target && this.#ports.namespaces.at(target.netns.path)?.id !== target.netns.id) {
+      return new UserError("conflict", `cannot attach ${what}: it ended while it was being attached`, "", { cause: thrown });
+    }
+    return new UserError(
+      "internal",
+      `cannot attach ${what}: ${errorText(thrown)}`,
+      "nothing was left behind; see the log of weave",
+      {
+        cause: thrown,
+      },
+    );
+  }
+
+  async #dropDeadHolders(cidrs: readonly Cidr[]): Promise<void> {
+    for (const cidr of cidrs) {
+      const holder = this.#attachments.holder(cidr.address);
+      if (holder && !this.#attachments.isAlive(holder)) await this.#forget(holder);
+    }
+  }
+
+  #checkFree(target: Target | TapTarget, cidr: Cidr): void {
+    const cannot = `cannot attach ${describeTarget(target)}: ${cidr.address}`;
+    if (this.#ports.isExposed(cidr.address)) {
+      throw new UserError(
+        "conflict",
+        `${cannot} is the address of this host (weave expose)`,
+        `weave hide ${formatCidr(cidr)} frees it`,
+      );
+    }
+    const holder = this.#attachments.holder(cidr.address);
+    if (!holder) return;
+    if (holder.hostLink !== this.#attachments.find(target)?.hostLink) {
+      const how = holder.kind === "tap" ? `--tap ${holder.name}` : holder.name;
+      throw new UserError(
+        "conflict",
+        `${cannot} is held by ${describe(holder)} on this host`,
+        `weave detach ${formatCidr(cidr)} ${how} frees it`,
+      );
+    }
+    const same = holder.addresses.find((held) => held.address === cidr.address);
+    if (same && same.prefixLength !== cidr.prefixLength) {
+      throw new UserError(
+        "conflict",
+        `${cannot} is attached already, as ${formatCidr(same)}`,
+        "detach it first to change its prefix length",
+      );
+    }
+  }
+
+  async #releaseUnheld(target: Target | TapTarget, owner: string, cidrs: readonly Cidr[]): Promise<void> {
+    const held = new Set(this.#attachments.find(target)?.addresses.map((cidr) => cidr.address));
+    await this.#ports.addresses.release(
+      owner,
+      cidrs.filter((cidr) => !held.has(cidr.address)),
+    );
+  }
+
+  #overlapWarnings(target: Target | TapTarget, cidrs: readonly Cidr[]): string[] {
+    return cidrs.flatMap((cidr) => {
+      const route = this.#ports.hostRoutes.overlapping(cidr);
+      if (!route) return [];
+      const range = formatCidr(route.destination);
+      this.#ports.log.warn("attached address lies in a route of this host", {
+        address: formatCidr(cidr),
+        route: range,
+        device: route.device,
+      });
+      return [`${formatCidr(cidr)} of ${describeTarget(target)} overlaps with this host's route ${range} on '${route.device}'`];
+    });
+  }
+
+  #rewriteHosts(target: Target | TapTarget, extra: readonly HostsEntry[]): string[] {
+    const container = "tap" in target ? undefined : target.container;
+    const known = this.#attachments.find(target);
+    if (!container?.hostsFile || !known) return [];
+    const addresses = known.addresses.map((cidr) => cidr.address);
+    try {
+      this.#ports.hostsFile.write(container.hostsFile, renderHostsFile({ ...container, addresses, extra }));
+      return [];
+    } catch (thrown) {
+      return [`the hosts file of ${describeTarget(target)} could not be written: ${errorText(thrown)}`];
+    }
+  }
+}
+
+function checkHostsFile(target: Target | TapTarget): void {
+  if ("netns" in target && target.container?.hostsFile) return;
+  throw new UserError(
+    "bad-request",
+    `cannot rewrite the hosts file of ${describeTarget(target)}: only a container runtime keeps one that belongs to it alone`,
+    "leave out --rewrite-hosts",
+  );
+}
+
+function selected(held: readonly Cidr[], requests: readonly AddressRequest[]): readonly Cidr[] {
+  return held.filter((cidr) =>
+    requests.some((request) => {
+      if (request.kind === "address")
+        return request.cidr.address === cidr.address && request.cidr.prefixLength === cidr.prefixLength;
+      if (request.kind === "subnet") return cidrContains(request.subnet, cidr.address);
+      throw new UserError(
+        "unavailable",
+        "there is no default subnet: automatic addresses are not available yet",
+        "give the address to detach",
+      );
+    }),
+  );
+}
+
+function ownerOf(target: Target | TapTarget): string {
+  return "tap" in target ? `tap:${target.tap}` : target.owner;
+}
+
+function describeTarget(target: Target | TapTarget): string {
+  return "tap" in target ? `tap '${target.tap}'` : `'${target.name}'`;
+}
+
+function describe(attachment: Attachment): string {
+  return attachment.kind === "tap" ? `tap '${attachment.name}'` : `'${attachment.name}'`;
+}

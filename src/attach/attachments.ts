@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The attachments of this host: journal and kernel kept together. Every method is synchronous, so no two operations interleave; each writes
+// its intention before the first kernel step and is idempotent. `Attacher` tells the story around it.
+import { type Cidr, formatCidr } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
+import { errorText, invariant, UserError } from "../runtime/errors.ts";
+import {
+  type Attachment,
+  beginAdding,
+  beginRemoving,
+  commit,
+  GUEST_LINK,
+  heldAddresses,
+  isUnfinished,
+  planGuard,
+  planPort,
+  settle,
+} from "./attachment.ts";
+import { firstFree, hostLinkNames, linkMacs } from "./link-name.ts";
+import type { GuestLink, Journal, Namespaces, NetnsRef, Plumber, SwitchPorts } from "./ports.ts";
+import type { Target } from "./target.ts";
+
+/** A VM's tap, named by the operator. */
+export interface TapTarget {
+  readonly tap: string;
+}
+export interface JoinOptions {
+  readonly multicastRoute: boolean;
+  readonly guarded: boolean;
+}
+
+export interface AttachmentsPorts {
+  readonly journal: Journal;
+  readonly plumber: Plumber;
+  readonly switchPorts: SwitchPorts;
+  readonly namespaces: Namespaces;
+  /** Called before each step; a test stops the process there. */
+  readonly onStep?: (step: string) => void;
+}
+
+export class Attachments {
+  readonly #ports: AttachmentsPorts;
+  readonly #hostName: string;
+  readonly #bootId: string;
+
+  /** `hostName` makes MACs differ from other hosts'; `bootId` tells records of an earlier boot. */
+  constructor(identity: { hostName: string; bootId: string }, ports: AttachmentsPorts) {
+    this.#ports = ports;
+    this.#hostName = identity.hostName;
+    this.#bootId = identity.bootId;
+  }
+
+  all(): readonly Attachment[] {
+    return this.#ports.journal.attachments();
+  }
+
+  find(target: Target | TapTarget): Attachment | undefined {
+    return this.all().find((known) =>
+      "tap" in target ? known.kind === "tap" && known.hostLink === target.tap : known.netnsId === target.netns.id,
+    );
+  }
+
+  /** The attachment that holds `ip`, unfinished ones included. */
+  holder(ip: Ip): Attachment | undefined {
+    return this.all().find((known) => [...heldAddresses(known), ...known.removing].some((cidr) => cidr.address === ip));
+  }
+
+  /** Whether its namespace still exists; follows it to another path when the known one has gone. */
+  isAlive(known: Attachment): boolean {
+    if (known.kind === "tap") return true;
+    if (known.bootId !== this.#bootId) return false;
+    const { namespaces, journal } = this.#ports;
+    if (namespaces.at(known.netnsPath)?.id === known.netnsId) return true;
+    const moved = namespaces.search(known.netnsId);
+    if (moved) journal.put({ ...known, netnsPath: moved.path });
+    return moved !== undefined;
+  }
+
+  /** Gives `target` these addresses. What it has already stays; the ones that are new come back.
+   *  @throws {UserError} conflict: the namespace has a foreign `ethwe`, or the tap's name is taken. Anything thrown left nothing behind */
+  join(target: Target | TapTarget, addresses: readonly Cidr[], options: JoinOptions): readonly Cidr[] {
+    const known = this.find(target) ?? this.#adoptGuest(target, options) ?? this.#create(target, addresses, options);
+    const held = new Set(known.addresses.map((cidr) => cidr.address));
+    const added = addresses.filter((cidr) => !held.has(cidr.address));
+    const adding = beginAdding(known, added);
+    this.#step("journal");
+    if (added.length > 0) this.#ports.journal.put(adding);
+    try {
+      this.#apply(adding);
+      this.#step("journal done");
+      if (added.length > 0) this.#ports.journal.put(commit(adding));
+    } catch (thrown) {
+      if (added.length > 0) this.#undo(adding, thrown);
+      throw thrown;
+    }
+    return added;
+  }
+
+  /** Takes addresses away; the link goes with the last one. */
+  leave(known: Attachment, gone: readonly Cidr[]): void {
+    const removing = beginRemoving(known, gone);
+    this.#step("journal");
+    this.#ports.journal.put(removing);
+    this.#finishRemoval(removing);
+  }
+
+  /** Makes the kernel agree with the record. Returns what had to be changed. */
+  repair(known: Attachment): readonly string[] {
+    if (isUnfinished(known)) {
+      this.#finishRemoval(settle(known));
+      return [`${known.hostLink}: unfinished work of an earlier run undone`];
+    }
+    if (known.bootId !== this.#bootId) this.#ports.journal.put({ ...known, bootId: this.#bootId });
+    return this.#apply(known);
+  }
+
+  /** Drops a record whose namespace has gone, and the link if the kernel still has it. */
+  forget(known: Attachment): void {
+    this.#remove(known);
+  }
+
+  /** Takes records of ports that have lost theirs, for example with the database. Returns the adopted ones. */
+  adoptOrphans(): readonly Attachment[] {
+    const { plumber, namespaces } = this.#ports;
+    const recorded = new Set(this.all().map((known) => known.hostLink));
+    const orphans = plumber.ports().filter((name) => !recorded.has(name));
+    if (orphans.length === 0) return [];
+    return plumber.findGuests(orphans, GUEST_LINK).flatMap(({ netns, guest }) => {
+      if (netns.id === namespaces.host().id) return [];
+      const adopted = this.#adopt({ owner: `netns:${netns.path}`, name: netns.path, netns }, guest, true);
+      return adopted ? [adopted] : [];
+    });
+  }
+
+  #adoptGuest(target: Target | TapTarget, options: JoinOptions): Attachment | undefined {
+    if ("tap" in target) return undefined;
+    const guest = this.#ports.plumber.guestLink(target.netns, GUEST_LINK);
+    if (!guest) return undefined;
+    const adopted = this.#adopt(target, guest, options.guarded);
+    if (adopted) return adopted;
+    throw new UserError(
+      "conflict",
+      `cannot attach '${target.name}': it has an interface '${GUEST_LINK}' that weave did not make`,
+      "remove or rename that interface",
+    );
+  }
+
+  #adopt(target: Pick<Target, "owner" | "name" | "netns">, guest: GuestLink, guarded: boolean): Attachment | undefined {
+    const hostMac = guest.port === undefined ? undefined : this.#ports.plumber.linkMac(guest.port);
+    if (guest.port === undefined || hostMac === undefined) return undefined;
+    const adopted: Attachment = {
+      hostLink: guest.port,
+      kind: "veth",
+      owner: target.owner,
+      name: target.name,
+      netnsPath: target.netns.path,
+      netnsId: target.netns.id,
+      hostMac,
+      mac: guest.mac,
+      addresses: guest.addresses,
+      adding: [],
+      removing: [],
+      multicastRoute: guest.multicastRoute,
+      guarded,
+      bootId: this.#bootId,
+    };
+    this.#ports.journal.put(adopted);
+    return adopted;
+  }
+
+  #create(target: Target | TapTarget, addresses: readonly Cidr[], options: JoinOptions): Attachment {
+    const first = addresses[0];
+    invariant(first, "attach without an address");
+    const taken = new Set(this.all().flatMap((known) => [known.mac, known.hostMac]));
+    const isTap = "tap" in target;
+    const guestMac = firstFree(linkMacs(this.#hostName, "guest", first.address), (mac) => taken.has(mac));
+    const hostMac = firstFree(linkMacs(this.#hostName, "host", first.address), (mac) => taken.has(mac));
+    const netns: NetnsRef = isTap ? { path: "", id: "" } : target.netns;
+    return {
+      hostLink: isTap ? this.#tapName(target.tap) : this.#portName(target),
+      kind: isTap ? "tap" : "veth",
+      owner: isTap ? `tap:${target.tap}` : target.owner,
+      name: isTap ? target.tap : target.name,
+      netnsPath: netns.path,
+      netnsId: netns.id,
+      hostMac,
+      mac: isTap ? hostMac : guestMac,
+      addresses: [],
+      adding: [],
+      removing: [],
+      multicastRoute: options.multicastRoute,
+      guarded: options.guarded,
+      bootId: this.#bootId,
+    };
+  }
+
+  #portName(target: Target): string {
+    const recorded = new Set(this.all().map((known) => known.hostLink));
+    return firstFree(hostLinkNames(target), (name) => recorded.has(name) || this.#ports.plumber.linkIndex(name) !== undefined);
+  }
+
+  #tapName(name: string): string {
+    if (this.#ports.plumber.linkIndex(name) === undefined) return name;
+    throw new UserError(
+      "conflict",
+      `cannot make the tap '${name}': the host already has a link of that name`,
+      "choose another name, or delete that link",
+    );
+  }
+
+  #apply(attachment: Attachment): readonly string[] {
+    const { plumber, switchPorts } = this.#ports;
+    const plan = planPort(attachment);
+    this.#step("link");
+    const link = plumber.ensureLink(plan);
+    // The guard stands before the port can carry a frame.
+    this.#step("guard");
+    switchPorts.attachPort(link.ifindex, planGuard(attachment));
+    this.#step("guest");
+    return [...link.changes, ...plumber.ensureGuest(plan)];
+  }
+
+  // When even undoing fails the record stays unfinished, and the next repair tries again.
+  #undo(adding: Attachment, cause: unknown): void {
+    try {
+      this.#finishRemoval(settle(adding));
+    } catch (thrown) {
+      throw new Error(`${errorText(cause)}; undoing it failed as well: ${errorText(thrown)}`, { cause });
+    }
+  }
+
+  #finishRemoval(attachment: Attachment): void {
+    if (attachment.addresses.length === 0) this.#remove(attachment);
+    else {
+      this.#apply(attachment);
+      this.#step("journal done");
+      this.#ports.journal.put(commit(attachment));
+    }
+  }
+
+  #remove(attachment: Attachment): void {
+    const { plumber, switchPorts, journal } = this.#ports;
+    const ifindex = plumber.linkIndex(attachment.hostLink);
+    if (ifindex !== undefined) {
+      this.#step("remove link");
+      plumber.removeLink(planPort(attachment));
+      this.#step("remove guard");
+      switchPorts.detachPort(ifindex);
+    }
+    this.#step("journal drop");
+    journal.drop(attachment.hostLink);
+  }
+
+  #step(step: string): void {
+    this.#ports.onStep?.(step);
+  }
+}
+
+/** `10.32.1.5/24 10.32.2.5/24` */
+export function formatAddresses(addresses: readonly Cidr[]): string {
+  return addresses.map(formatCidr).join(" ");
+}

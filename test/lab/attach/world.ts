@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// One machine for the attach tests: a network namespace with a bridge stands for the host, named namespaces for containers; the real plumber,
+// the real store, and a switch that only remembers. `crash` makes new parts over the same kernel and the same database, as a restart does.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { explicitAddresses } from "../../../src/attach/addresses.ts";
+import { Attacher } from "../../../src/attach/attacher.ts";
+import type { Container, ContainerRuntime, PortGuard, SwitchPorts } from "../../../src/attach/ports.ts";
+import { Exposer } from "../../../src/expose/exposer.ts";
+import type { Firewall } from "../../../src/expose/exposure.ts";
+import { Links } from "../../../src/host/links.ts";
+import { Netns } from "../../../src/host/netns.ts";
+import { HostPlumber } from "../../../src/host/plumber.ts";
+import { HostBridge } from "../../../src/host/plumber-bridge.ts";
+import { hostsFile } from "../../../src/host/plumber-hosts-file.ts";
+import { HostNamespaces } from "../../../src/host/plumber-namespaces.ts";
+import { macFromNumber } from "../../../src/net/mac.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { silentLog } from "../../../src/runtime/log.ts";
+import { openStore, type Store } from "../../../src/store/store.ts";
+import { must, run } from "../../support/command.ts";
+
+export const BRIDGE = "weave";
+const MTU_BYTES = 1376;
+let worlds = 0;
+
+export class RememberingSwitch implements SwitchPorts {
+  readonly ports = new Map<number, PortGuard>();
+  attachPort(ifindex: number, guard: PortGuard): void {
+    this.ports.set(ifindex, guard);
+  }
+  detachPort(ifindex: number): void {
+    this.ports.delete(ifindex);
+  }
+}
+
+/** Everything one run of the daemon would construct. */
+export interface Parts {
+  readonly attacher: Attacher;
+  readonly exposer: Exposer;
+  readonly store: Store;
+}
+
+export class AttachWorld implements AsyncDisposable {
+  readonly host: string;
+  readonly home: Netns;
+  readonly links: Links;
+  readonly dataDir: string;
+  readonly switchPorts = new RememberingSwitch();
+  readonly containers = new Map<string, Container>();
+  firewall: Firewall = { apply: async () => [], droppingChains: async () => [] };
+  bootId = "boot-1";
+  onStep: (step: string) => void = () => {};
+  readonly #tag: string;
+  readonly #named = new Set<string>();
+  readonly #closing = new DisposableStack();
+  #parts: (Parts & { stack: DisposableStack }) | undefined;
+
+  private constructor(tag: string) {
+    this.#tag = tag;
+    this.host = `${tag}h`;
+    this.home = this.#closing.use(Netns.open(`/run/netns/${this.host}`));
+    this.links = this.#closing.use(Links.openIn(this.home));
+    this.dataDir = mkdtempSync(join(tmpdir(), "wa-attach-"));
+  }
+
+  static async make(): Promise<AttachWorld> {
+    const tag = `wa${process.pid}-${worlds++}`;
+    await must(["ip", "netns", "add", `${tag}h`]);
+    await must(["ip", "-n", `${tag}h`, "link", "set", "lo", "up"]);
+    const world = new AttachWorld(tag);
+    world.#named.add(world.host);
+    world.makeBridge();
+    return world;
+  }
+
+  makeBridge(): void {
+    const bridge = this.links.createBridge({ name: BRIDGE, mac: macFromNumber(0x02_00_00_00_00_01), mtuBytes: MTU_BYTES }, {});
+    this.links.change(bridge.index, { up: true });
+  }
+
+  /** A named namespace; the name others see. */
+  async container(name: string): Promise<string> {
+    const full = `${this.#tag}${name}`;
+    await must(["ip", "netns", "add", full]);
+    this.#named.add(full);
+    return full;
+  }
+  async endContainer(full: string): Promise<void> {
+    this.#named.delete(full);
+    await must(["ip", "netns", "del", full]);
+  }
+
+  /** Output of a command inside a namespace, or the host's without a name. */
+  inside(command: readonly string[], name = this.host): Promise<string> {
+    return must(["ip", "netns", "exec", name, ...command]);
+  }
+  async addresses(name: string, link = "ethwe"): Promise<string[]> {
+    const shown = await run(["ip", "-n", name, "-j", "addr", "show", "dev", link]);
+    if (shown.code !== 0) return [];
+    const [entry] = JSON.parse(shown.stdout) as { addr_info: { local: string; prefixlen: number; scope: string }[] }[];
+    return (entry?.addr_info ?? []).filter((one) => one.scope === "global").map((one) => `${one.local}/${one.prefixlen}`);
+  }
+  /** Ports of the bridge. */
+  ports(): string[] {
+    const bridge = this.links.get(BRIDGE)?.index;
+    return this.links
+      .list()
+      .filter((link) => bridge !== undefined && link.master === bridge)
+      .map((link) => link.name);
+  }
+
+  /** The running daemon's parts. */
+  get parts(): Parts {
+    this.#parts ??= this.#construct();
+    return this.#parts;
+  }
+  /** What is left when the process ends without a word: kernel and database. The next `parts` are a new daemon's. */
+  crash(): void {
+    this.#parts?.stack[Symbol.dispose]();
+    this.#parts = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.crash();
+    this.#closing[Symbol.dispose]();
+    for (const name of this.#named) await run(["ip", "netns", "del", name]);
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  #construct(): Parts & { stack: DisposableStack } {
+    const stack = new DisposableStack();
+    const step = (name: string): void => this.onStep(name);
+    const home = { home: this.home };
+    const store = stack.use(openStore(this.dataDir, systemClock));
+    const namespaces = new HostNamespaces(home);
+    const announce = (): void => {};
+    const plumber = stack.use(new HostPlumber({ bridge: BRIDGE, namespaces, announce, onStep: step, ...home }));
+    const bridge = stack.use(new HostBridge({ bridge: BRIDGE, announce, ...home }));
+    const runtime: ContainerRuntime = { inspect: async (word) => this.containers.get(word) };
+    const shared = { addresses: explicitAddresses, hostRoutes: bridge, log: silentLog, onStep: step };
+    const attacher: Attacher = new Attacher(
+      { hostName: "02:00:00:00:00:01", bootId: this.bootId },
+      {
+        ...shared,
+        journal: store.attachments,
+        plumber,
+        namespaces,
+        switchPorts: this.switchPorts,
+        runtime,
+        hostsFile,
+        isExposed: (ip) => exposer.holds(ip),
+        clock: systemClock,
+      },
+    );
+    const exposer: Exposer = new Exposer({
+      ...shared,
+      journal: store.exposures,
+      bridge,
+      firewall: this.firewall,
+      holderOf: (ip) => attacher.holderOf(ip),
+    });
+    return { attacher, exposer, store, stack };
+  }
+}
