@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Notices when somebody changes what we made in the kernel, or the network below us, so that it is looked at at once and not only at the next
+// periodic check. It tells that something changed, not what: whoever listens compares plan and kernel anyway.
+import { decodeAddress } from "../../native/netlink/address.ts";
+import type { Message } from "../../native/netlink/codec.ts";
+import { decodeLink, type LinkRecord } from "../../native/netlink/link.ts";
+import { Monitor, type MonitorGroup } from "../../native/netlink/monitor.ts";
+import { decodeQdisc } from "../../native/netlink/qdisc.ts";
+import { decodeRoute } from "../../native/netlink/route.ts";
+import { RTM } from "../../native/netlink/rtnetlink.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Links } from "./links.ts";
+
+/** `ours`: the bridge, one of its ports, or an address, route or queueing discipline of these. `underlay`: a link, address or route of
+ *  anything else. */
+export type KernelChange = "ours" | "underlay";
+
+export interface KernelWatchOptions {
+  readonly clock: Clock;
+  /** Of the namespace to watch, for what exists at the start; the watch must be opened while the thread is in it. */
+  readonly links: Links;
+  /** Name of our bridge. */
+  readonly bridge: string;
+  /** At most once per `delayMs`, at the end of it, with all that changed meanwhile. When notifications were lost, both kinds. */
+  onChange(changes: ReadonlySet<KernelChange>): void;
+  /** Default 100. */
+  readonly delayMs?: number;
+}
+
+const DEFAULT_DELAY_MS = 100; // a container's start makes a dozen changes within some milliseconds
+const GROUPS: readonly MonitorGroup[] = ["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE"];
+
+export class KernelWatch implements Disposable {
+  readonly #options: KernelWatchOptions;
+  readonly #ours = new Set<number>();
+  readonly #changes = new Set<KernelChange>();
+  #bridgeIndex = 0;
+  #timer: Disposable | undefined;
+  #monitor: Monitor | undefined;
+
+  private constructor(options: KernelWatchOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {SystemError} */
+  static async open(options: KernelWatchOptions): Promise<KernelWatch> {
+    const watch = new KernelWatch(options);
+    const opening = Monitor.open(GROUPS, { message: (message) => watch.#notice(message), lost: () => watch.#lost() });
+    watch.#learn(); // after the socket exists, so that nothing falls between
+    watch.#monitor = await opening;
+    return watch;
+  }
+
+  [Symbol.dispose](): void {
+    this.#monitor?.[Symbol.dispose]();
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+
+  #learn(): void {
+    const all = this.#options.links.list();
+    this.#bridgeIndex = all.find((link) => link.name === this.#options.bridge)?.index ?? 0;
+    this.#ours.clear();
+    for (const link of all) if (this.#isOurs(link.index, link.master ?? 0)) this.#ours.add(link.index);
+  }
+
+  #lost(): void {
+    this.#learn();
+    this.#report("ours");
+    this.#report("underlay");
+  }
+
+  #notice(message: Message): void {
+    const change = this.#classify(message);
+    if (change !== undefined) this.#report(change);
+  }
+
+  #classify(message: Message): KernelChange | undefined {
+    switch (message.type) {
+      case RTM.NEWLINK:
+      case RTM.DELLINK:
+        return this.#classifyLink(decodeLink(message), message.type === RTM.DELLINK);
+      case RTM.NEWADDR:
+      case RTM.DELADDR:
+        return this.#side(decodeAddress(message)?.linkIndex);
+      case RTM.NEWROUTE:
+      case RTM.DELROUTE:
+        return this.#side(decodeRoute(message)?.linkIndex);
+      case RTM.NEWQDISC:
+      case RTM.DELQDISC:
+        return this.#side(decodeQdisc(message)?.linkIndex) === "ours" ? "ours" : undefined; // the underlay's are not our business
+      default:
+        return undefined;
+    }
+  }
+
+  #classifyLink(link: LinkRecord | undefined, gone: boolean): KernelChange | undefined {
+    if (link === undefined) return undefined;
+    const wasOurs = this.#ours.has(link.index);
+    if (link.name === this.#options.bridge && !gone) this.#bridgeIndex = link.index;
+    // Leaving the bridge is told by a DELLINK of the bridge family with the link still there, and by a NEWLINK without master.
+    const isOurs = !gone && this.#isOurs(link.index, link.master);
+    if (isOurs) this.#ours.add(link.index);
+    else this.#ours.delete(link.index);
+    return wasOurs || isOurs ? "ours" : "underlay";
+  }
+
+  #isOurs(index: number, master: number): boolean {
+    return this.#bridgeIndex !== 0 && (index === this.#bridgeIndex || master === this.#bridgeIndex);
+  }
+  #side(linkIndex: number | undefined): KernelChange | undefined {
+    if (linkIndex === undefined) return undefined;
+    return this.#ours.has(linkIndex) ? "ours" : "underlay";
+  }
+
+  #report(change: KernelChange): void {
+    this.#changes.add(change);
+    this.#timer ??= this.#options.clock.after(this.#options.delayMs ?? DEFAULT_DELAY_MS, () => this.#fire());
+  }
+  #fire(): void {
+    const changes = new Set(this.#changes);
+    this.#changes.clear();
+    this.#timer = undefined;
+    this.#options.onChange(changes);
+  }
+}
