@@ -61,6 +61,13 @@ export interface Misdelivery {
   readonly frames: number;
 }
 
+/** Outcome of sending during a disturbance. */
+export interface Disturbed {
+  readonly frames: number;
+  readonly lost: number;
+  readonly repeated: number;
+}
+
 /** One experiment after the other over the same stations; sequence numbers never repeat. */
 export class Ledger implements Disposable {
   readonly stations: readonly Station[];
@@ -140,6 +147,39 @@ export class Ledger implements Disposable {
     await waitFor("all unicast frames", () => wrong().length === 0, { deadlineMs: settleMs }).catch(() => undefined);
     await Bun.sleep(50);
     return wrong();
+  }
+
+  /** Group frames from every station all the time while `disturb` runs. Returns how many were sent, and the (frame, station) pairs
+   *  that got none, and those that got several. */
+  async during(disturb: () => Promise<void>, everyMs = 5): Promise<Disturbed> {
+    const sent: { readonly from: Station; readonly sequence: number }[] = [];
+    const timer = setInterval(() => {
+      for (const from of this.stations) {
+        const sequence = this.next();
+        const kinds = Object.values(GROUP_KINDS);
+        from.send(kinds[sequence % kinds.length] ?? GROUP_KINDS.broadcast, sequence);
+        sent.push({ from, sequence });
+        // Queues are emptied on the way, so that none overflows in a long disturbance.
+        from.copies(from.number, sequence);
+      }
+    }, everyMs);
+    try {
+      await disturb();
+    } finally {
+      clearInterval(timer);
+    }
+    const pairs = sent.flatMap(({ from, sequence }) =>
+      this.stations.filter((at) => at !== from).map((at) => ({ from, at, sequence })),
+    );
+    const copies = () => pairs.map(({ from, at, sequence }) => at.copies(from.number, sequence));
+    await waitFor("the last frames", () => copies().every((count) => count > 0), { deadlineMs: 1_000 }).catch(() => undefined);
+    await Bun.sleep(50);
+    const counts = copies();
+    return {
+      frames: sent.length,
+      lost: counts.filter((count) => count === 0).length,
+      repeated: counts.filter((count) => count > 1).length,
+    };
   }
 
   [Symbol.dispose](): void {

@@ -130,7 +130,8 @@ export class Lab implements AsyncDisposable {
     const segment = new Segment(this.#segments.length + 1, this.#switch.pid, options);
     this.#segments.push(segment);
     const everybody = this.hosts;
-    await segment.build(hosts.map((host) => ({ host, number: everybody.indexOf(host) + 1 })));
+    await segment.build();
+    await Promise.all(hosts.map((host) => segment.plugIn(host, everybody.indexOf(host) + 1)));
     return segment;
   }
 
@@ -139,6 +140,11 @@ export class Lab implements AsyncDisposable {
     const segment = this.#segments[index];
     if (segment === undefined) throw new Error(`this lab has no segment ${index}`);
     return segment;
+  }
+
+  /** The segments a host is on. */
+  segmentsOf(host: Host): readonly Segment[] {
+    return this.#segments.filter(({ hosts }) => hosts.includes(host));
   }
 
   /** A cable without a switch between two hosts, for measurements. Devices `device` on both ends. */

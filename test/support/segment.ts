@@ -60,37 +60,28 @@ export class Segment {
     return port;
   }
 
-  /** Makes the bridge and plugs the hosts in. */
-  async build(members: readonly { readonly host: Host; readonly number: number }[]): Promise<void> {
-    const bridge = this.#bridge;
-    const outside: string[] = [];
-    const inside = [
-      `link add ${bridge} type bridge mcast_snooping 0 forward_delay 0 stp_state 0`,
-      `link set ${bridge} mtu ${this.#mtuBytes} up`,
+  /** Makes the bridge. */
+  async build(): Promise<void> {
+    const bridge = [`link add ${this.#bridge} type bridge mcast_snooping 0 forward_delay 0 stp_state 0`];
+    bridge.push(`link set ${this.#bridge} mtu ${this.#mtuBytes} up`);
+    await this.#inSwitch(["ip", "-batch", "-"], bridge.join("\n"));
+  }
+
+  /** Gives the host a link to this segment, with addresses that end in `number`. */
+  async plugIn(host: Host, number: number): Promise<void> {
+    const port: Port = { host, number, device: `e${this.#index}`, port: `s${this.#index}p${number}` };
+    this.#ports.set(host, port);
+    const mtu = `mtu ${this.#mtuBytes}`;
+    const pair = `link add ${port.device} ${mtu} netns ${host.pid} type veth peer name ${port.port} ${mtu} netns ${this.#switchPid}`;
+    await must(["ip", "-batch", "-"], { stdin: pair });
+    await this.#inSwitch(["ip", "link", "set", port.port, "master", this.#bridge, "up"]);
+    const setup = [
+      `link set ${port.device} up`,
+      `address add ${this.address(host)}/24 dev ${port.device}`,
+      `address add ${this.address6(host)}/64 dev ${port.device} nodad`,
     ];
-    const perHost: Promise<unknown>[] = [];
-    for (const { host, number } of members) {
-      const port: Port = { host, number, device: `e${this.#index}`, port: `s${this.#index}p${number}` };
-      this.#ports.set(host, port);
-      const mtu = `mtu ${this.#mtuBytes}`;
-      outside.push(
-        `link add ${port.device} ${mtu} netns ${host.pid} type veth peer name ${port.port} ${mtu} netns ${this.#switchPid}`,
-      );
-      inside.push(`link set ${port.port} master ${bridge} up`);
-    }
-    await must(["ip", "-batch", "-"], { stdin: outside.join("\n") });
-    await this.#inSwitch(["ip", "-batch", "-"], inside.join("\n"));
-    for (const { host } of members) {
-      const device = this.device(host);
-      const setup = [
-        `link set ${device} up`,
-        `address add ${this.address(host)}/24 dev ${device}`,
-        `address add ${this.address6(host)}/64 dev ${device} nodad`,
-      ];
-      perHost.push(host.must(["ip", "-batch", "-"], { stdin: setup.join("\n") }));
-      host.learnAddress(this.address(host), this.address6(host));
-    }
-    await Promise.all(perHost);
+    await host.must(["ip", "-batch", "-"], { stdin: setup.join("\n") });
+    host.learnAddress(this.address(host), this.address6(host));
   }
 
   async #inSwitch(command: readonly string[], stdin?: string): Promise<string> {

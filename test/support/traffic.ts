@@ -14,6 +14,19 @@ export interface PingResult {
   readonly duplicates: number;
   /** Longest round trip in ms. */
   readonly slowestMs: number;
+  /** Longest run of lost packets, as time. */
+  readonly outageMs: number;
+}
+
+/** Length of the longest run of consecutive numbers in an ascending list. */
+function longestRun(numbers: readonly number[]): number {
+  let longest = 0;
+  let run = 0;
+  for (const [index, number] of numbers.entries()) {
+    run = index > 0 && numbers[index - 1] === number - 1 ? run + 1 : 1;
+    longest = Math.max(longest, run);
+  }
+  return longest;
 }
 
 /** A ping that runs until told to stop. */
@@ -21,14 +34,21 @@ export class PingRun {
   readonly #background: Background;
   readonly #address: string;
 
-  private constructor(background: Background, address: string) {
+  readonly #intervalSeconds: number;
+
+  private constructor(background: Background, address: string, intervalSeconds: number) {
     this.#background = background;
     this.#address = address;
+    this.#intervalSeconds = intervalSeconds;
   }
 
   /** Starts and waits for the first answer. */
   static async start(from: Place, address: string, intervalSeconds = 0.002): Promise<PingRun> {
-    const run = new PingRun(from.background(["ping", "-n", "-i", `${intervalSeconds}`, "-W", "1", address]), address);
+    const run = new PingRun(
+      from.background(["ping", "-n", "-i", `${intervalSeconds}`, "-W", "1", address]),
+      address,
+      intervalSeconds,
+    );
     await waitFor(`an answer from ${address}`, () => run.answers() > 0, { deadlineMs: 5_000 });
     return run;
   }
@@ -55,6 +75,7 @@ export class PingRun {
       answered: answers.length,
       lost,
       duplicates: answers.filter(([, , , duplicate]) => duplicate !== undefined).length,
+      outageMs: longestRun(lost) * this.#intervalSeconds * 1_000,
       slowestMs: Math.max(0, ...answers.map(([, , time]) => Number(time))),
     };
   }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weave as the lab tests drive it: commands through the compiled executable, looks at its state through the API socket.
+import type { StatusModel } from "../../src/api/status.ts";
+import type { Container, Host } from "./lab-host.ts";
+import { waitFor } from "./wait.ts";
+
+/** The status model of a running daemon. @throws when none answers */
+export async function statusOf(host: Host): Promise<StatusModel> {
+  const response = await fetch("http://weave/v1/status", { unix: host.file("/run/weave/api.sock") });
+  if (!response.ok) throw new Error(`status of ${host.name}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as StatusModel;
+}
+
+/** Starts the daemon and returns when it is ready. */
+export async function launch(host: Host, ...args: readonly string[]): Promise<void> {
+  await host.mustWeave("launch", ...args);
+}
+
+/** Peers a host can send to now, itself included; sorted nicknames. */
+export function reachablePeers(status: StatusModel): string[] {
+  const nicknames = new Map(status.router.peers.map(({ name, nickname }) => [name, nickname]));
+  return status.router.unicastRoutes.map(({ destination }) => nicknames.get(destination) ?? destination).sort();
+}
+
+/** Nicknames of the neighbours a host has an established connection with, sorted. */
+export function neighboursOf(status: StatusModel): string[] {
+  return status.router.connections
+    .filter(({ state }) => state === "established")
+    .map(({ peer }) => peer?.nickname ?? "?")
+    .sort();
+}
+
+/** Is everybody known to, reachable from and in the broadcast trees of everybody? */
+async function complete(hosts: readonly Host[]): Promise<boolean> {
+  const expected = hosts.map(({ name }) => name).sort();
+  for (const host of hosts) {
+    const status = await statusOf(host);
+    if (reachablePeers(status).join() !== expected.join()) return false;
+    if (status.router.broadcastRoutes.length !== hosts.length) return false;
+    if (status.router.connections.some(({ state }) => state === "pending")) return false;
+  }
+  return true;
+}
+
+/** Waits until these hosts, and nobody else, form one mesh. Returns how long that took in ms. */
+export async function waitForMesh(hosts: readonly Host[], deadlineMs = 15_000): Promise<number> {
+  const { tookMs } = await waitFor(`${hosts.length} hosts to form one mesh`, () => complete(hosts), {
+    deadlineMs,
+    everyMs: 25,
+    show: async () => (await Promise.all(hosts.map(describeHost))).join("; "),
+  });
+  return tookMs;
+}
+
+/** One line about what a host sees, for failures. */
+export async function describeHost(host: Host): Promise<string> {
+  const status = await statusOf(host).catch((thrown: unknown) => `${host.name}: ${thrown}`);
+  if (typeof status === "string") return status;
+  const connections = status.router.connections.map(
+    ({ address, state, peer, reason }) => `${address} ${state} ${peer?.nickname ?? ""} ${reason}`,
+  );
+  return `${host.name} reaches ${reachablePeers(status).join(",")} [${connections.join(" | ")}]`;
+}
+
+/** Makes a container and attaches it. */
+export async function attach(host: Host, name: string, ...cidrs: readonly string[]): Promise<Container> {
+  const container = await host.container(name);
+  await host.mustWeave("attach", ...cidrs, container.path);
+  return container;
+}
+
+/** One container on each host: `c1` with 10.2.1.1/24 on the first, and so on. */
+export async function attachEverywhere(hosts: readonly Host[]): Promise<Container[]> {
+  return await Promise.all(hosts.map((host, index) => attach(host, `c${index + 1}`, `10.2.1.${index + 1}/24`)));
+}
+
+/** Every route change that is on its way has arrived: nothing is sent, lost or repeated because of what happened before. */
+export async function waitForAnswers(containers: readonly Container[]): Promise<void> {
+  for (const [from, source] of containers.entries()) {
+    for (const [to] of containers.entries()) {
+      if (from === to) continue;
+      if (!(await source.reaches(`10.2.1.${to + 1}`))) throw new Error(`${source.name} does not reach 10.2.1.${to + 1}`);
+    }
+  }
+}
