@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the API server needs of the daemon. The daemon implements it from mesh, attach, expose and the switch; tests with a fake.
+// Methods throw UserError for what the operator can mend; anything else is answered as an internal error.
+import type { Health, PsEntry, StatusModel } from "./status.ts";
+
+export interface Backend {
+  status(): StatusModel;
+  health(): Health;
+  /** Adds targets; `replace` first forgets all others. Valid ones are added even when others are refused. */
+  connect(peers: readonly string[], options: { readonly replace: boolean }): Promise<readonly RefusedTarget[]>;
+  /** Unknown targets are ignored. */
+  forget(peers: readonly string[]): Promise<void>;
+  attach(request: AttachRequest, signal: AbortSignal): Promise<AddressesResponse>;
+  /** Detaching what is not attached is no error: the answer then has no addresses. */
+  detach(request: DetachRequest, signal: AbortSignal): Promise<AddressesResponse>;
+  /** Gives the host itself addresses. Idempotent. */
+  expose(request: ExposeRequest): Promise<AddressesResponse>;
+  /** Takes them back. Idempotent. */
+  hide(addresses: readonly string[]): Promise<AddressesResponse>;
+  /** Everything attached, the host's own address first; or, with words, what these containers have, in their order. */
+  ps(words: readonly string[]): Promise<readonly PsEntry[]>;
+  /** This host leaves for good: whatever peers must take over from it is handed over now. */
+  leave(): Promise<void>;
+  /** @param id nickname or peer name */
+  removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
+  /** Prometheus text. */
+  metrics(): string;
+}
+
+export interface RefusedTarget {
+  readonly peer: string;
+  readonly reason: string;
+}
+
+/** Addresses of requests are words as the operator wrote them (`10.2.1.1/24`, `ip:…`, `net:…`); the use cases read them. */
+export interface AttachRequest {
+  /** Container id or name, process id, a namespace's name or path; the name of the device for a tap. */
+  readonly target: string;
+  readonly tap: boolean;
+  readonly addresses: readonly string[];
+  readonly noMulticastRoute: boolean;
+  /** Write the container's /etc/hosts. */
+  readonly rewriteHosts: boolean;
+  /** `name:ip` for more lines in it. */
+  readonly addHosts: readonly string[];
+}
+export interface DetachRequest {
+  readonly target: string;
+  readonly tap: boolean;
+  /** None: all it has. */
+  readonly addresses: readonly string[];
+}
+export interface ExposeRequest {
+  readonly addresses: readonly string[];
+  /** Traffic between the network and the outside is translated to the host's address. */
+  readonly masquerade: boolean;
+}
+export interface AddressesResponse {
+  /** `ip/length`: given, or taken away. */
+  readonly addresses: readonly string[];
+}
+
+export interface RemovedPeer {
+  readonly revoked: boolean;
+  /** undefined: address allocation is not running here. */
+  readonly addressesTakenOver?: number;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave report`: the status model in the shape and with the keys Weave Net's report has, so that scripts and templates keep working.
+// Keys it did not have (Warnings, Config, Router.Revoked) stand behind those it had.
+import type { ConnectionStatus, JsonValue, RouterStatus, StatusModel } from "../status.ts";
+import { connectionInfo } from "./connections.ts";
+import { type GoMap, type GoStruct, type GoValue, NIL_LIST, NIL_MAP } from "./go-json.ts";
+import { attributesOf, isLive } from "./text.ts";
+
+/** Next hop of the route to ourselves. */
+const NO_PEER = "00:00:00:00:00:00";
+
+export function buildReport(status: StatusModel): GoStruct {
+  return {
+    Ready: status.ready,
+    Version: status.version,
+    VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "0001-01-01T00:00:00Z" },
+    Router: routerReport(status.router),
+    IPAM: undefined,
+    DNS: undefined,
+    Proxy: undefined,
+    Plugin: undefined,
+    Warnings: [...status.warnings],
+    Config: mapOf(status.config),
+  };
+}
+
+function routerReport(router: RouterStatus): GoStruct {
+  return {
+    Protocol: "weave",
+    ProtocolMinVersion: router.protocolMinVersion,
+    ProtocolMaxVersion: router.protocolMaxVersion,
+    Encryption: router.encryption,
+    PeerDiscovery: router.peerDiscovery,
+    Name: router.name,
+    NickName: router.nickname,
+    Port: router.port,
+    Peers: router.peers.map(peerReport),
+    UnicastRoutes: router.unicastRoutes.map(({ destination, via }) => ({ Dest: destination, Via: via ?? NO_PEER })),
+    BroadcastRoutes: router.broadcastRoutes.map(({ source, via }) => ({
+      Source: source,
+      Via: via.length === 0 ? NIL_LIST : [...via],
+    })),
+    Connections: router.connections.map(connectionReport),
+    TerminationCount: router.terminationCount,
+    Targets: [...router.targets],
+    OverlayDiagnostics: mapOf(router.overlayDiagnostics),
+    TrustedSubnets: [...router.trustedSubnets],
+    Interface: router.interface,
+    CaptureStats: mapOf(router.captureStats),
+    MACs: router.macs.map(({ mac, name, nickname, lastSeenMs }) => ({
+      Mac: mac,
+      Name: name,
+      NickName: nickname,
+      LastSeen: new Date(lastSeenMs).toISOString(),
+    })),
+    Revoked: [...router.revoked],
+  };
+}
+
+function peerReport(peer: RouterStatus["peers"][number]): GoStruct {
+  return {
+    Name: peer.name,
+    NickName: peer.nickname,
+    UID: /^[0-9a-f]{1,16}$/i.test(peer.uid) ? BigInt(`0x${peer.uid}`) : 0,
+    ShortID: peer.shortId,
+    Version: peer.version,
+    Connections: peer.connections.map((connection) => ({
+      Name: connection.name,
+      NickName: connection.nickname,
+      Address: connection.address,
+      Outbound: connection.outbound,
+      Established: connection.established,
+    })),
+  };
+}
+
+function connectionReport(connection: ConnectionStatus): GoStruct {
+  return {
+    Address: connection.address,
+    Outbound: connection.outbound,
+    State: connection.state,
+    Info: connectionInfo(connection),
+    Attrs: isLive(connection) ? attributesOf(connection) : NIL_MAP,
+  };
+}
+
+function mapOf(record: Readonly<Record<string, JsonValue>>): GoMap {
+  return new Map(Object.entries(record).map(([key, value]) => [key, goValue(value)]));
+}
+
+function goValue(value: JsonValue): GoValue {
+  if (value === null || typeof value !== "object") return value;
+  return Array.isArray(value) ? value.map(goValue) : mapOf(value as Readonly<Record<string, JsonValue>>);
+}

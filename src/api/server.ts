@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Serves the contract over HTTP: finds the operation, reads the bounded request, calls its handler, writes the answer or the refusal.
+// Bun closes clients that are slow with headers (about 12 s) or body (about 8 s), so connections cannot pile up.
+import type { Counter } from "../runtime/counters.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
+import { CONTRACT, type OperationName, type RequestOf, type ResponseOf } from "./contract.ts";
+import { whyForeign } from "./guard.ts";
+import type { Handlers } from "./handlers.ts";
+import type { Listen } from "./listen.ts";
+import { refuse } from "./parse.ts";
+import type { Answer, RawRequest, Route } from "./route.ts";
+import { findOperation } from "./router.ts";
+
+/** Bytes of one request body. The largest sensible one, 256 addresses, has about 12 kB. */
+export const BODY_LIMIT_BYTES = 64 * 1024;
+
+export interface ServerOptions {
+  readonly handlers: Handlers;
+  /** Only operations that change nothing. */
+  readonly readOnly: boolean;
+  readonly log: Log;
+  /** Requests by outcome: `ok`, `refused`, `failed`, `not-found`. */
+  readonly requests: Counter;
+}
+
+/** Bun's options of one listener for the contract; `listen.ts` binds it. */
+export function serveOptions(options: ServerOptions, listen: Listen) {
+  return {
+    maxRequestBodySize: BODY_LIMIT_BYTES,
+    fetch: (request: Request): Promise<Response> => respond(options, listen, request),
+    error: (error: Error): Response => {
+      options.log.error("api request failed", { reason: error.message });
+      return new Response("internal error\n", { status: 500 });
+    },
+  };
+}
+
+async function respond(options: ServerOptions, listen: Listen, request: Request): Promise<Response> {
+  const foreign = whyForeign(listen, request);
+  if (foreign !== undefined) {
+    options.requests.add("refused");
+    return new Response(`${foreign}\n`, { status: 403 });
+  }
+  const found = findOperation(request.method, pathOf(request.url), options);
+  if (found === undefined || "allow" in found) {
+    options.requests.add("not-found");
+    if (found === undefined) return new Response("404 page not found\n", { status: 404 });
+    return new Response("405 method not allowed\n", { status: 405, headers: { Allow: found.allow.join(", ") } });
+  }
+  return toResponse(await run(options, found.name, found.params, request));
+}
+
+async function run<Name extends OperationName>(
+  options: ServerOptions,
+  name: Name,
+  params: RawRequest["params"],
+  request: Request,
+): Promise<Answer> {
+  const route: Route<RequestOf<Name>, ResponseOf<Name>> = CONTRACT[name];
+  try {
+    const answer = route.reply.write(
+      await options.handlers[name](route.parse(await readRequest(request, params)), request.signal),
+    );
+    options.requests.add("ok");
+    return answer;
+  } catch (thrown) {
+    options.requests.add(thrown instanceof UserError ? "refused" : "failed");
+    if (!(thrown instanceof UserError)) options.log.error("api request failed", { request: name, reason: errorText(thrown) });
+    return refusal(route.errors, thrown);
+  }
+}
+
+async function readRequest(request: Request, params: RawRequest["params"]): Promise<RawRequest> {
+  const query = new URLSearchParams(new URL(request.url).search);
+  const accept = request.headers.get("accept") ?? "";
+  if (request.body === null) return { params, query, body: undefined, accept };
+  const text = await request.text();
+  const type = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase();
+  if (type === "application/json") return { params, query, body: readJson(text), accept };
+  if (type === "application/x-www-form-urlencoded")
+    for (const [key, value] of new URLSearchParams(text)) query.append(key, value);
+  else if (text !== "") refuse(`cannot read a body of type '${type ?? ""}'`, "send application/json or a form");
+  return { params, query, body: undefined, accept };
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (thrown) {
+    return refuse(`the request body is not JSON: ${errorText(thrown)}`);
+  }
+}
+
+function refusal(style: "json" | "text", thrown: unknown): Answer {
+  const [status, code, hint] = thrown instanceof UserError ? [thrown.status, thrown.code, thrown.hint] : [500, "internal", ""];
+  const message = errorText(thrown);
+  if (style === "json") return { status, type: "application/json", body: `${JSON.stringify({ code, message, hint })}\n` };
+  return { status, type: "text/plain; charset=utf-8", body: `${message}${hint === "" ? "" : `; ${hint}`}\n` };
+}
+
+function toResponse({ status, type, body }: Answer): Response {
+  return type === undefined ? new Response(null, { status }) : new Response(body, { status, headers: { "Content-Type": type } });
+}
+
+function pathOf(url: string): string {
+  return new URL(url).pathname;
+}

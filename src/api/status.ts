@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status model: everything the faces show of a running daemon, as plain versioned JSON. The daemon fills it in on each request; the
+// renderers below `render/` turn it into text, the report and metrics. Lists are sorted by whoever fills them in.
+
+/** Grows only when a key changes its meaning or goes away; new keys do not count. */
+export const API_VERSION = 1;
+
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+export const CONNECTION_STATES = ["established", "pending", "retrying", "failed", "connecting", "waiting"] as const;
+export type ConnectionStateName = (typeof CONNECTION_STATES)[number];
+
+export interface StatusModel {
+  readonly apiVersion: typeof API_VERSION;
+  readonly version: string;
+  readonly pid: number;
+  /** Wall clock, ms since 1970. */
+  readonly startedAtMs: number;
+  readonly ready: boolean;
+  /** Health warnings for people, the gravest first; shown before everything else. */
+  readonly warnings: readonly string[];
+  readonly router: RouterStatus;
+  /** Effective options by key, secrets masked. */
+  readonly config: Readonly<Record<string, JsonValue>>;
+}
+
+export interface RouterStatus {
+  /** Peer name, `66:b4:a1:85:da:65`. */
+  readonly name: string;
+  readonly nickname: string;
+  /** 16 hex digits, new at every start. */
+  readonly uid: string;
+  readonly shortId: number;
+  readonly port: number;
+  readonly protocolMinVersion: number;
+  readonly protocolMaxVersion: number;
+  /** A password is set. */
+  readonly encryption: boolean;
+  readonly peerDiscovery: boolean;
+  readonly trustedSubnets: readonly string[];
+  /** As the operator wrote them. */
+  readonly targets: readonly string[];
+  readonly connections: readonly ConnectionStatus[];
+  readonly peers: readonly PeerStatus[];
+  /** Destination peer -> neighbour; ourselves are in it with the name as `via` absent. */
+  readonly unicastRoutes: readonly { readonly destination: string; readonly via: string | null }[];
+  /** Source peer -> the neighbours its broadcasts are passed to. */
+  readonly broadcastRoutes: readonly { readonly source: string; readonly via: readonly string[] }[];
+  /** Connections that ended so far, those to ourselves not counted. */
+  readonly terminationCount: number;
+  /** Peers whose key is refused everywhere. */
+  readonly revoked: readonly string[];
+  /** What switches the frames, in words: `weave (via BPF)`. */
+  readonly interface: string;
+  /** Container addresses the switch has learnt. */
+  readonly macs: readonly MacStatus[];
+  /** What each transport has to say of itself, by its name. */
+  readonly overlayDiagnostics: Readonly<Record<string, JsonValue>>;
+  readonly captureStats: Readonly<Record<string, number>>;
+}
+
+/** One line of `status connections`: a live connection, or a target on which we are working. */
+export interface ConnectionStatus {
+  /** `ip:port` of the other end; a target that was never resolved stands here as it was given. */
+  readonly address: string;
+  readonly outbound: boolean;
+  readonly state: ConnectionStateName;
+  readonly peer: { readonly name: string; readonly nickname: string } | null;
+  /** `fastdp`, `sleeve`, `none` (connected, but no data path); empty while there is no connection. */
+  readonly overlay: string;
+  readonly passwordUsed: boolean;
+  /** Frames are encrypted on this connection. Control traffic always is. */
+  readonly encrypted: boolean;
+  /** Last error, or why this is not the best path; empty when all is well. */
+  readonly reason: string;
+  /** Wall-clock ms since when it has been so. */
+  readonly sinceMs: number;
+  /** Wall-clock ms of the next attempt; null: none is planned. */
+  readonly retryAtMs: number | null;
+  /** `stale`: the control connection is away and the other kernel still answers. */
+  readonly control: "up" | "stale" | "none";
+  readonly rttMs: number | null;
+  readonly mtuBytes: number | null;
+}
+
+export interface PeerStatus {
+  readonly name: string;
+  readonly nickname: string;
+  readonly uid: string;
+  readonly shortId: number;
+  readonly version: number;
+  readonly connections: readonly {
+    readonly name: string;
+    readonly nickname: string;
+    readonly address: string;
+    readonly outbound: boolean;
+    readonly established: boolean;
+  }[];
+}
+
+export interface MacStatus {
+  readonly mac: string;
+  /** The peer it lives on. */
+  readonly name: string;
+  readonly nickname: string;
+  readonly lastSeenMs: number;
+}
+
+/** What a poll needs, without the cost of the whole model. */
+export interface Health {
+  readonly apiVersion: typeof API_VERSION;
+  readonly ready: boolean;
+  readonly version: string;
+  readonly pid: number;
+  readonly name: string;
+  readonly nickname: string;
+}
+
+/** One attached interface: a container's, or the host's own (`weave:expose`). */
+export interface PsEntry {
+  /** Full container id, `weave:expose`, or what else the interface is known by. */
+  readonly id: string;
+  /** The word of the request that named it; null when everything was asked for. */
+  readonly asked: string | null;
+  readonly mac: string;
+  /** `ip/length` */
+  readonly addresses: readonly string[];
+}

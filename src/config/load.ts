@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which value wins: a flag, else launch.json (what the last `launch` was given), else the environment, else the default.
+import { UserError } from "../runtime/errors.ts";
+import type { LaunchFile } from "./launch-file.ts";
+import type { Option } from "./option.ts";
+import { OPTION_KEYS, OPTIONS, type OptionKey, type Options } from "./options.ts";
+import { readPeer } from "./values.ts";
+
+/** Texts of flags by key, as they stood on the command line. */
+export type GivenFlags = Readonly<Partial<Record<OptionKey, readonly string[]>>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
+export type Origin = "flag" | "launch" | "environment" | "default";
+
+/** Everything the daemon is told from outside. */
+export interface DaemonConfig extends Options {
+  /** Targets as given; with `launchId` known from before, or `resume`, the saved ones count instead. */
+  readonly peers: readonly string[];
+  /** Which `launch` wrote launch.json, empty without one. It changes at each launch and stays over restarts: a restart keeps the targets
+   *  that `connect` and `forget` have left, a launch starts with its own. */
+  readonly launchId: string;
+}
+
+export interface Sources {
+  readonly flags: GivenFlags;
+  readonly peers: readonly string[];
+  readonly file?: LaunchFile | undefined;
+  readonly env: Environment;
+  /** Default nickname. */
+  readonly hostname: string;
+}
+
+export interface Loaded {
+  readonly config: DaemonConfig;
+  readonly origins: Readonly<Record<OptionKey, Origin>>;
+}
+
+/** @throws {UserError} a value cannot be used; the message names the flag, key or variable */
+export function loadConfig(sources: Sources): Loaded {
+  const values: Partial<Record<OptionKey, unknown>> = {};
+  const origins: Partial<Record<OptionKey, Origin>> = {};
+  for (const key of OPTION_KEYS) {
+    const option: Option<never> | Option<unknown> = OPTIONS[key] as Option<unknown>; // read only through its own parse
+    [values[key], origins[key]] = pick(option, key, sources);
+  }
+  const options = values as Options; // every key was just filled in from its own option
+  const nickname = options.nickname === "" ? sources.hostname : options.nickname;
+  const peers = (sources.peers.length > 0 ? sources.peers : (sources.file?.peers ?? [])).map(readPeer);
+  const config = { ...options, nickname, peers, launchId: sources.file?.launchId ?? "" };
+  checkTogether(config);
+  return { config, origins: origins as Loaded["origins"] };
+}
+
+function pick(option: Option<unknown>, key: OptionKey, { flags, file, env }: Sources): [unknown, Origin] {
+  const flag = flags[key];
+  if (flag !== undefined) return [option.parse(flag), "flag"];
+  const stored = file?.options[key];
+  if (stored !== undefined) return [option.parse(stored), "launch"];
+  const variable = option.env === "" ? undefined : env[option.env];
+  if (variable === undefined || (variable === "" && !option.emptyEnvCounts)) return [option.default, "default"];
+  return [fromEnvironment(option, variable), "environment"];
+}
+
+function fromEnvironment(option: Option<unknown>, text: string): unknown {
+  if (option.kind === "flag") return true; // WEAVE_NO_FASTDP and the like: anything but empty is on
+  try {
+    return option.parse([text]);
+  } catch (thrown) {
+    if (!(thrown instanceof UserError)) throw thrown;
+    throw new UserError(
+      thrown.code,
+      thrown.message.replace(`--${option.flag}`, `the environment variable ${option.env}`),
+      thrown.hint,
+    );
+  }
+}
+
+function checkTogether({ resume, peers }: DaemonConfig): void {
+  if (!resume || peers.length === 0) return;
+  throw new UserError("bad-request", "--resume and peers exclude each other", "--resume connects to the peers of the last time");
+}
+
+/** Effective options for people: texts, numbers and booleans, secrets masked. */
+export function shownConfig(config: DaemonConfig): Record<string, string | number | boolean | readonly string[]> {
+  const shown: Record<string, string | number | boolean | readonly string[]> = {};
+  for (const key of OPTION_KEYS) {
+    const option = OPTIONS[key] as Option<unknown>;
+    const texts = option.format(config[key]).map((text) => (option.secret ? "********" : text));
+    const value = config[key];
+    if (option.kind === "list") shown[key] = texts;
+    else shown[key] = typeof value === "number" || typeof value === "boolean" ? value : (texts[0] ?? "");
+  }
+  return { ...shown, peers: config.peers };
+}
