@@ -154,11 +154,12 @@ export class Attacher {
 
   async #reconcileOne(known: Attachment): Promise<readonly string[]> {
     try {
-      if (!this.#attachments.isAlive(known)) {
+      const alive = this.#attachments.alive(known);
+      if (!alive) {
         await this.#forget(known);
         return [`${known.hostLink}: dropped, ${describe(known)} has gone`];
       }
-      const repairs = this.#attachments.repair(known);
+      const repairs = this.#attachments.repair(alive);
       if (this.#troubles.delete(known.hostLink)) this.#ports.log.info("attachment works again", { container: known.name });
       return repairs;
     } catch (thrown) {
@@ -207,7 +208,7 @@ export class Attacher {
     if ("netns" in found) return this.#attachments.find(found);
     const { owner } = found;
     const stopped = this.#attachments.all().find((known) => known.owner === owner);
-    if (stopped && !this.#attachments.isAlive(stopped)) await this.#forget(stopped);
+    if (stopped && !this.#attachments.alive(stopped)) await this.#forget(stopped);
     return undefined;
   }
 
@@ -246,7 +247,7 @@ export class Attacher {
   async #dropDeadHolders(cidrs: readonly Cidr[]): Promise<void> {
     for (const cidr of cidrs) {
       const holder = this.#attachments.holder(cidr.address);
-      if (holder && !this.#attachments.isAlive(holder)) await this.#forget(holder);
+      if (holder && !this.#attachments.alive(holder)) await this.#forget(holder);
     }
   }
 

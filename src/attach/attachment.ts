@@ -6,7 +6,6 @@
 //   (none) ──begin──▶ adding ──commit──▶ attached ──beginRemoval──▶ removing ──commit──▶ attached | (none)
 //                        └────settle (failure or crash): remove what was being added──▶ attached | (none)
 import type { Cidr } from "../net/cidr.ts";
-import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { NetnsId, PortGuard, PortPlan } from "./ports.ts";
 
@@ -85,9 +84,11 @@ export function planPort(attachment: Attachment): PortPlan {
   };
 }
 
-/** What the switch checks at the port. A VM chooses its own MAC, so a tap is held to its addresses only. */
+/** What the switch checks at the port. A virtual machine chooses its own MAC, so a tap is held to its addresses only. */
 export function planGuard(attachment: Attachment): PortGuard {
-  if (!attachment.guarded) return { mac: undefined, addresses: [] };
-  const addresses: readonly Ip[] = heldAddresses(attachment).map((cidr) => cidr.address);
-  return { mac: attachment.kind === "tap" ? undefined : attachment.mac, addresses };
+  return {
+    guarded: attachment.guarded,
+    mac: attachment.guarded && attachment.kind === "veth" ? attachment.mac : undefined,
+    addresses: heldAddresses(attachment),
+  };
 }

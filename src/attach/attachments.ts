@@ -65,15 +65,16 @@ export class Attachments {
     return this.all().find((known) => [...heldAddresses(known), ...known.removing].some((cidr) => cidr.address === ip));
   }
 
-  /** Whether its namespace still exists; follows it to another path when the known one has gone. */
-  isAlive(known: Attachment): boolean {
-    if (known.kind === "tap") return true;
-    if (known.bootId !== this.#bootId) return false;
+  /** The record, following its namespace to another path when the known one has gone; undefined: the namespace has ended. */
+  alive(known: Attachment): Attachment | undefined {
+    if (known.kind === "tap") return known;
+    if (known.bootId !== this.#bootId) return undefined;
     const { namespaces, journal } = this.#ports;
-    if (namespaces.at(known.netnsPath)?.id === known.netnsId) return true;
-    const moved = namespaces.search(known.netnsId);
-    if (moved) journal.put({ ...known, netnsPath: moved.path });
-    return moved !== undefined;
+    if (namespaces.at(known.netnsPath)?.id === known.netnsId) return known;
+    const found = namespaces.search(known.netnsId);
+    const moved = found && { ...known, netnsPath: found.path };
+    if (moved) journal.put(moved);
+    return moved;
   }
 
   /** Gives `target` these addresses. What it has already stays; the ones that are new come back.
@@ -242,10 +243,13 @@ export class Attachments {
     const { plumber, switchPorts, journal } = this.#ports;
     const ifindex = plumber.linkIndex(attachment.hostLink);
     if (ifindex !== undefined) {
-      this.#step("remove link");
-      plumber.removeLink(planPort(attachment));
+      // Off, then unguarded, then gone: the guard can be found by the link's index only as long as there is a link.
+      this.#step("silence");
+      plumber.silence(planPort(attachment));
       this.#step("remove guard");
       switchPorts.detachPort(ifindex);
+      this.#step("remove link");
+      plumber.removeLink(planPort(attachment));
     }
     this.#step("journal drop");
     journal.drop(attachment.hostLink);

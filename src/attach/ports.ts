@@ -2,7 +2,6 @@
 // What attach needs from the machine, as small ports. `host/plumber*.ts` fits the kernel side, `store/` the journal, `docker/` the runtime,
 // `host/datapath.ts` the switch; the daemon joins them.
 import type { Cidr } from "../net/cidr.ts";
-import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { AddressRequest } from "./address.ts";
 import type { Attachment } from "./attachment.ts";
@@ -100,6 +99,8 @@ export interface Plumber {
   ensureGuest(plan: PortPlan): readonly string[];
   /** Gratuitous ARP and unsolicited neighbour advertisements. Best effort: a failure is logged, not thrown. */
   announce(plan: VethPlan, addresses: readonly Cidr[]): void;
+  /** Switches the host end off, so that nothing passes any more. */
+  silence(plan: PortPlan): void;
   /** Removes the link; nothing happens when it is gone already. */
   removeLink(plan: PortPlan): void;
   /** Names of ports of the bridge that look like ours (`vethwepl…`). */
@@ -123,15 +124,17 @@ export interface AdoptedPort {
 
 /** The switch's view of a bridge port. */
 export interface SwitchPorts {
-  /** The port's frames are checked against these; called again when they change. A guard without `mac` leaves MACs free. */
+  /** The port's frames are checked against these; called again when they change, and by every repair. */
   attachPort(ifindex: number, guard: PortGuard): void;
   detachPort(ifindex: number): void;
 }
 export interface PortGuard {
-  /** Only frames from this MAC are taken; undefined: any, several too. */
+  /** False: any MAC and any address may send; router advertisements and DHCP answers too. */
+  readonly guarded: boolean;
+  /** The only source MAC; undefined: not known (a virtual machine's), any. */
   readonly mac: Mac | undefined;
-  /** Only these IP sources are taken; empty: any. */
-  readonly addresses: readonly Ip[];
+  /** The only IP sources, with their subnets, from which the port gets multicast. */
+  readonly addresses: readonly Cidr[];
 }
 
 /** Routes of the host, those on the weave bridge left out. */

@@ -5,26 +5,28 @@ import type { BridgeInterface } from "../expose/exposure.ts";
 import { type Cidr, cidrsOverlap, formatCidr } from "../net/cidr.ts";
 import type { Mac } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
 import { type Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
+import { announceOrWarn } from "./plumber-announce.ts";
 
 export interface HostBridgeOptions {
   readonly bridge: string;
   /** The namespace to work in; default the calling thread's. Stays open as long as this is used. */
   readonly home?: Netns;
-  readonly announce: (netns: Netns | undefined, link: string, mac: Mac, addresses: readonly Cidr[]) => void;
+  readonly log: Log;
 }
 
 export class HostBridge implements BridgeInterface, HostRoutes, Disposable {
   readonly name: string;
-  readonly #announce: HostBridgeOptions["announce"];
+  readonly #log: Log;
   readonly #home: Netns | undefined;
   readonly #host: Links;
 
   /** @throws {SystemError} */
   constructor(options: HostBridgeOptions) {
     this.name = options.bridge;
-    this.#announce = options.announce;
+    this.#log = options.log;
     this.#home = options.home;
     this.#host = options.home ? Links.openIn(options.home) : Links.open();
   }
@@ -49,7 +51,7 @@ export class HostBridge implements BridgeInterface, HostRoutes, Disposable {
 
   announce(addresses: readonly Cidr[]): void {
     const mac = this.mac();
-    if (mac !== undefined) this.#announce(this.#home, this.name, mac, addresses);
+    if (mac !== undefined) announceOrWarn(this.#log, this.name, mac, addresses, this.#home);
   }
 
   overlapping(cidr: Cidr): HostRoute | undefined {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The network namespaces of this machine as attach sees them: references with an identity that no later namespace of this boot gets again. The
 // inode alone is reused within milliseconds of a container's end; the kernel's cookie (SO_NETNS_COOKIE, Linux 5.14) is not.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { isSystemError } from "../../native/errno.ts";
 import { close } from "../../native/libc/fd.ts";
 import { AF } from "../../native/libc/sockaddr.ts";
@@ -45,7 +45,7 @@ export class HostNamespaces implements Namespaces {
   search(id: string): NetnsRef | undefined {
     const inode = Number.parseInt(id, 10);
     for (const path of pathsOf(inode)) {
-      const found = this.at(path);
+      const found = this.#look(path);
       if (found?.id === id) return found;
     }
     return undefined;
@@ -56,10 +56,20 @@ export class HostNamespaces implements Namespaces {
     const found = new Map<string, NetnsRef>();
     const named = namedNetns(this.#directory).map(({ path }) => path);
     for (const path of [...named, ...mountedNamespaces().map((mount) => mount.path), ...processPaths()]) {
-      const reference = this.at(path);
+      const reference = this.#look(path);
       if (reference && !found.has(reference.id)) found.set(reference.id, reference);
     }
     return [...found.values()];
+  }
+
+  // Some processes are not ours to look into (a hardened service, a container around us); they are no containers of ours either.
+  #look(path: string): NetnsRef | undefined {
+    try {
+      return this.at(path);
+    } catch (thrown) {
+      if (isSystemError(thrown, "EACCES", "EPERM")) return undefined;
+      throw thrown;
+    }
   }
 }
 
@@ -111,9 +121,9 @@ function pathsOf(inode: number): string[] {
 }
 
 function processPaths(): string[] {
-  return [...new Bun.Glob("*/ns/net").scanSync({ cwd: "/proc", onlyFiles: false, followSymlinks: false })]
-    .filter((path) => /^\d+\//.test(path))
-    .map((path) => `/proc/${path}`);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => `/proc/${name}/ns/net`);
 }
 
 /** Bind-mounted network namespaces, from mountinfo (proc_pid_mountinfo(5)): the mount's root reads `net:[INODE]`. */

@@ -7,8 +7,10 @@ import type { AdoptedPort, GuestLink, NetnsRef, Plumber, PortPlan, VethPlan } fr
 import type { Cidr } from "../net/cidr.ts";
 import type { Mac } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
 import { type Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
+import { announceOrWarn } from "./plumber-announce.ts";
 import { describeGuest, ensureAddresses, ensureMulticastRoute, ensureUp, tuneGuest } from "./plumber-guest.ts";
 import { type HostNamespaces, openReference } from "./plumber-namespaces.ts";
 import { ensureSysctl } from "./sysctl.ts";
@@ -20,8 +22,7 @@ export interface PlumberOptions {
   readonly namespaces: HostNamespaces;
   /** The namespace to work in; default the calling thread's. Stays open as long as this is used. */
   readonly home?: Netns;
-  /** Tells the network where addresses are now. */
-  readonly announce: (netns: Netns | undefined, link: string, mac: Mac, addresses: readonly Cidr[]) => void;
+  readonly log: Log;
   /** Frames may leave by the port they came from: for a container that reaches itself through an address translated on the bridge. Off unless
    *  asked for, because the bridge then also returns every broadcast and multicast frame to its sender. */
   readonly hairpin?: boolean;
@@ -81,9 +82,13 @@ export class HostPlumber implements Plumber, Disposable {
 
   announce(plan: VethPlan, addresses: readonly Cidr[]): void {
     using netns = openReference(plan.netns);
-    this.#options.announce(netns, plan.guestLink, plan.guestMac, addresses);
+    announceOrWarn(this.#options.log, plan.guestLink, plan.guestMac, addresses, netns);
   }
 
+  silence(plan: PortPlan): void {
+    const link = this.#host.get(plan.hostLink);
+    if (link) this.#host.change(link.index, { up: false });
+  }
   removeLink(plan: PortPlan): void {
     this.#host.delete(plan.hostLink);
   }

@@ -17,6 +17,7 @@ import { hostsFile } from "../../../src/host/plumber-hosts-file.ts";
 import { HostNamespaces } from "../../../src/host/plumber-namespaces.ts";
 import { macFromNumber } from "../../../src/net/mac.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { UserError } from "../../../src/runtime/errors.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import { must, run } from "../../support/command.ts";
@@ -76,8 +77,9 @@ export class AttachWorld implements AsyncDisposable {
   }
 
   makeBridge(): void {
-    const bridge = this.links.createBridge({ name: BRIDGE, mac: macFromNumber(0x02_00_00_00_00_01), mtuBytes: MTU_BYTES }, {});
-    this.links.change(bridge.index, { up: true });
+    const bridge = this.links.createBridge({ name: BRIDGE, mac: macFromNumber(0x02_00_00_00_00_01), mtuBytes: 1500 }, {});
+    // Changed afterwards, so that the kernel does not derive it from the ports again (br_mtu_auto_adjust in net/bridge/br_if.c).
+    this.links.change(bridge.index, { up: true, mtuBytes: MTU_BYTES });
   }
 
   /** A named namespace; the name others see. */
@@ -111,6 +113,16 @@ export class AttachWorld implements AsyncDisposable {
       .map((link) => link.name);
   }
 
+  guardOf(link: string): PortGuard | undefined {
+    return this.switchPorts.ports.get(this.links.get(link)?.index ?? 0);
+  }
+  /** Whether a process lives in the named namespace. */
+  sameNetns(pid: number, name: string): boolean {
+    using one = Netns.open(`/proc/${pid}/ns/net`);
+    using other = Netns.open(`/run/netns/${name}`);
+    return one.isSame(other);
+  }
+
   /** The running daemon's parts. */
   get parts(): Parts {
     this.#parts ??= this.#construct();
@@ -135,9 +147,8 @@ export class AttachWorld implements AsyncDisposable {
     const home = { home: this.home };
     const store = stack.use(openStore(this.dataDir, systemClock));
     const namespaces = new HostNamespaces(home);
-    const announce = (): void => {};
-    const plumber = stack.use(new HostPlumber({ bridge: BRIDGE, namespaces, announce, onStep: step, ...home }));
-    const bridge = stack.use(new HostBridge({ bridge: BRIDGE, announce, ...home }));
+    const plumber = stack.use(new HostPlumber({ bridge: BRIDGE, namespaces, log: silentLog, onStep: step, ...home }));
+    const bridge = stack.use(new HostBridge({ bridge: BRIDGE, log: silentLog, ...home }));
     const runtime: ContainerRuntime = { inspect: async (word) => this.containers.get(word) };
     const shared = { addresses: explicitAddresses, hostRoutes: bridge, log: silentLog, onStep: step };
     const attacher: Attacher = new Attacher(
@@ -163,4 +174,14 @@ export class AttachWorld implements AsyncDisposable {
     });
     return { attacher, exposer, store, stack };
   }
+}
+
+/** What `promise` was rejected with. @throws when it was not */
+export async function failure(promise: Promise<unknown>): Promise<UserError> {
+  const outcome = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (outcome instanceof UserError) return outcome;
+  throw new Error(`expected a refusal, got ${outcome === undefined ? "success" : outcome}`, { cause: outcome });
 }
