@@ -50,22 +50,26 @@ export class MessageWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1); // first: growing replaces the view
+    this.#view.setUint8(at, value);
     return this;
   }
   u16(value: number): this {
-    this.#view.setUint16(this.#grow(2), value, true);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, true);
     return this;
   }
   u32(value: number): this {
-    this.#view.setUint32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
   /** An attribute of any bytes. */
   attribute(type: number, payload: Uint8Array): this {
     const at = this.#begin(type);
-    this.#bytes.set(payload, this.#grow(payload.length));
+    const payloadAt = this.#grow(payload.length);
+    this.#bytes.set(payload, payloadAt);
     return this.#close(at);
   }
   attributeU8(type: number, value: number): this {
@@ -79,7 +83,8 @@ export class MessageWriter {
   /** Network byte order, as ports are. */
   attributeU16be(type: number, value: number): this {
     const at = this.#begin(type);
-    this.#view.setUint16(this.#grow(2), value);
+    const payloadAt = this.#grow(2);
+    this.#view.setUint16(payloadAt, value);
     return this.#close(at);
   }
   attributeU32(type: number, value: number): this {

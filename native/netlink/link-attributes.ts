@@ -2,7 +2,7 @@
 // Attribute numbers of links (linux/if_link.h, linux/veth.h), as far as we read or write them.
 
 /** net/if.h */
-export const IFF = { UP: 0x1, LOOPBACK: 0x8, RUNNING: 0x40, PROMISC: 0x100, MULTICAST: 0x1000, LOWER_UP: 0x10000 } as const;
+export const IFF = { UP: 0x1, LOOPBACK: 0x8, RUNNING: 0x40 } as const;
 
 export const IFLA = {
   ADDRESS: 1,
