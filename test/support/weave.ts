@@ -11,6 +11,35 @@ export async function statusOf(host: Host): Promise<StatusModel> {
   return (await response.json()) as StatusModel;
 }
 
+/** The short text of `weave status`, which costs a busy daemon little. */
+export async function overviewOf(host: Host): Promise<string> {
+  return await (await fetch("http://weave/status", { unix: host.file("/run/weave/api.sock") })).text();
+}
+
+/** Adds a target like `weave connect`, without the cost of starting a command. */
+export async function connectByApi(host: Host, target: string): Promise<void> {
+  const url = `http://weave/connect?${new URLSearchParams({ peer: target })}`;
+  const response = await fetch(url, { method: "POST", unix: host.file("/run/weave/api.sock") });
+  if (!response.ok) throw new Error(`connect on ${host.name}: ${response.status} ${await response.text()}`);
+}
+
+/** Waits until each host has an established connection with every other one. Returns how long that took in ms. */
+export async function waitForFullMesh(hosts: readonly Host[], deadlineMs: number): Promise<number> {
+  const others = hosts.length - 1;
+  const whole = new RegExp(`Connections: ${others} \\(${others} established\\)`);
+  let waiting = [...hosts];
+  const { tookMs } = await waitFor(
+    `${hosts.length} hosts to be a full mesh`,
+    async () => {
+      const texts = await Promise.all(waiting.map(overviewOf));
+      waiting = waiting.filter((_, index) => !whole.test(texts[index] ?? ""));
+      return waiting.length === 0;
+    },
+    { deadlineMs, everyMs: 20, show: () => `${waiting.map(({ name }) => name).join(", ")} are not` },
+  );
+  return tookMs;
+}
+
 /** Starts the daemon and returns when it is ready. */
 export async function launch(host: Host, ...args: readonly string[]): Promise<void> {
   await host.mustWeave("launch", ...args);

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// `npm run demo [-- --keep]`: three hosts A, B, C on this machine, of which A and C have no way to each other but through B, with
+// containers on one Ethernet over all of them, and a second subnet nobody else reaches. Each host is made of namespaces and runs the
+// executable under test with the commands a user would type. Everything goes away at the end, also on Ctrl-C; `--keep` leaves it
+// running until Enter or Ctrl-C and says how to enter it.
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { Lab } from "../support/lab.ts";
+import { type Container, EXECUTABLE, type Host, type Place } from "../support/lab-host.ts";
+import { waitFor } from "../support/wait.ts";
+import { statusOf, waitForMesh } from "../support/weave.ts";
+import { drawRoutes, drawTopology } from "./topology.ts";
+
+const COLOUR = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
+const paint = (code: number, text: string) => (COLOUR ? `\x1b[${code}m${text}\x1b[0m` : text);
+let failures = 0;
+
+function heading(text: string): void {
+  console.log(`\n${paint(1, text)}`);
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replace(/^/gm, "    ");
+}
+
+/** Shows a command as a user of that host would type it, runs it, shows what it says. */
+async function shown(place: Place, words: readonly string[]): Promise<string> {
+  const display = words
+    .map((word) => (word === EXECUTABLE ? "weave" : /[^\w@%+=:,./-]/.test(word) ? `'${word}'` : word))
+    .join(" ");
+  console.log(`  ${paint(36, `${place.name}$`)} ${display}`);
+  const { code, stdout, stderr } = await place.run(words);
+  const said = (stdout + stderr).trim();
+  if (said !== "") console.log(indent(said));
+  if (code !== 0) throw new Error(`'${display}' on ${place.name} ended with ${code}`);
+  return stdout;
+}
+
+const weave = (host: Host, ...words: readonly string[]) => shown(host, [EXECUTABLE, ...words]);
+
+/** One line per expectation: what should be, and whether it is. */
+function tell(fine: boolean, text: string): void {
+  if (!fine) failures += 1;
+  console.log(`  ${fine ? paint(32, "✓") : paint(31, "✗")} ${text}`);
+}
+
+async function pings(from: Container, address: string, what: string): Promise<void> {
+  const { code, stdout } = await from.run(["ping", "-n", "-c3", "-i0.2", "-W2", address]);
+  const times = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
+  const lost = /(\d+(?:\.\d+)?)% packet loss/.exec(stdout)?.[1] ?? "100";
+  tell(
+    code === 0 && lost === "0",
+    `${from.name} → ${address}  ${what}: ${times === undefined ? "no answer" : `${times} ms`}, ${lost} % lost`,
+  );
+}
+
+async function silent(from: Container, address: string, what: string): Promise<void> {
+  const { code } = await from.run(["ping", "-n", "-q", "-c2", "-i0.2", "-W0.5", address]);
+  tell(code !== 0, `${from.name} → ${address}  ${what}: ${code !== 0 ? "no answer, as it should be" : "ANSWERS"}`);
+}
+
+async function build(lab: Lab): Promise<{ hosts: [Host, Host, Host]; ab: string; bc: string }> {
+  const hosts = (await lab.addHosts("A", "B", "C")) as [Host, Host, Host];
+  const [a, b, c] = hosts;
+  const left = await lab.connect([a, b]);
+  const right = await lab.connect([b, c]);
+  heading("Three hosts");
+  console.log(
+    `  A ${left.address(a)} ─── ${left.address(b)} B ${right.address(b)} ─── ${right.address(c)} C     (A and C: no cable, no route)`,
+  );
+  tell(!(await a.reaches(right.address(c), 300)), "A cannot reach C on the underlay");
+  return { hosts, ab: left.address(a), bc: right.address(b) };
+}
+
+interface Tenants {
+  readonly web: readonly Container[];
+  readonly shop: readonly Container[];
+}
+
+/** Two containers on each host: one in each subnet. */
+async function attachAll(hosts: readonly Host[]): Promise<Tenants> {
+  heading("Two containers on each host; 10.2.1.0/24 and 10.2.2.0/24 are strangers to each other");
+  const web: Container[] = [];
+  const shop: Container[] = [];
+  for (const [index, host] of hosts.entries()) {
+    for (const [name, subnet, list] of [
+      [`web${index + 1}`, "10.2.1", web],
+      [`shop${index + 1}`, "10.2.2", shop],
+    ] as const) {
+      list.push(await host.container(name));
+      await weave(host, "attach", `${subnet}.${index + 1}/24`, name);
+    }
+  }
+  return { web, shop };
+}
+
+async function throughput(from: Container, to: Container, address: string, what: string): Promise<void> {
+  if (Bun.which("iperf3") === null) return;
+  const server = to.background(["iperf3", "-s", "-1", "--forceflush"]);
+  await waitFor("iperf3 to listen", () => server.stdout.includes("listening"));
+  const { code, stdout } = await from.run(["iperf3", "-c", address, "-t", "2", "-J"]);
+  const parsed = code === 0 ? (JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }) : undefined;
+  const gigabits = (parsed?.end.sum_received.bits_per_second ?? 0) / 1e9;
+  tell(gigabits > 0, `${from.name} → ${address}  iperf3, ${what}: ${gigabits.toFixed(1)} Gbit/s`);
+}
+
+async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readonly tenants: Tenants }> {
+  const { hosts, ab, bc } = await build(lab);
+  const [a, b, c] = hosts;
+  heading("weave on each, told of one other; a password, and an underlay that is trusted with data");
+  const security = ["--password", "correct-horse", "--trusted-subnets", "10.200.0.0/16"];
+  await weave(a, "launch", ...security);
+  await weave(b, "launch", ...security, ab);
+  await weave(c, "launch", ...security, bc);
+  const tookMs = await waitForMesh(hosts);
+  tell(true, `A, B and C are one mesh (${tookMs.toFixed(0)} ms after the last launch)`);
+  console.log(
+    "  Control traffic is encrypted with keys from the password. Data goes in clear here, because --trusted-subnets says so:",
+  );
+  console.log("  without it, and with a password, no frame would leave, for this version has no encrypted data path.");
+
+  const tenants = await attachAll(hosts);
+  const [web1, web2, web3] = tenants.web as [Container, Container, Container];
+  const [shop1] = tenants.shop as [Container];
+  heading("They talk");
+  await pings(web1, "10.2.1.2", "neighbouring host   ");
+  await pings(web1, "10.2.1.3", "A to C, relayed by B");
+  await pings(shop1, "10.2.2.3", "the other subnet    ");
+  await pings(web1, `${await web3.linkLocal()}%ethwe`, "IPv6 link-local");
+  await silent(web1, "10.2.2.1", "into the other subnet, same host");
+  await silent(web1, "10.2.2.3", "into the other subnet, far host ");
+  await throughput(web1, web2, "10.2.1.2", "direct ");
+  await throughput(web1, web3, "10.2.1.3", "relayed");
+
+  heading("What weave says");
+  await weave(a, "status");
+  await weave(b, "status", "connections");
+  await weave(a, "status", "peers");
+  await weave(a, "ps");
+  await weave(a, "report", "-f", "{{.Router.NickName}} knows {{len .Router.Peers}} peers\n");
+
+  heading("Topology, as A knows it");
+  const status = await statusOf(a);
+  const residents = new Map(
+    hosts.map(({ name }, index) => [name, [`web${index + 1} 10.2.1.${index + 1}`, `shop${index + 1} 10.2.2.${index + 1}`]]),
+  );
+  console.log(indent(drawTopology(status, residents)));
+  console.log(indent(drawRoutes(status)));
+
+  heading("The daemon of B, through which A and C talk, is killed with -9 under way");
+  const ping = web1.background(["ping", "-n", "-q", "-i", "0.002", "-c", "1500", "10.2.1.3"]);
+  await b.killDaemon();
+  tell(b.daemonPid() === undefined, "no daemon runs on B");
+  await weave(b, "launch", ...security, ab);
+  const finished = await ping.ended(15_000);
+  const counts = /(\d+) packets transmitted, (\d+) received/.exec(finished.stdout);
+  tell(counts !== null && counts[1] === counts[2], `web1 → web3  ${counts?.[1] ?? 0} packets sent, ${counts?.[2] ?? 0} answered`);
+  return { hosts, tenants };
+}
+
+/** How to get into what is running. */
+function explain(hosts: readonly Host[], tenants: Tenants): void {
+  heading("It keeps running. Enter it from another terminal, as root:");
+  for (const host of hosts) console.log(`  host ${host.name}:        ${host.enter(["bash"]).join(" ")}`);
+  for (const container of [...tenants.web, ...tenants.shop]) {
+    console.log(`  container ${container.name.padEnd(6)} ${container.enter(["bash"]).join(" ")}`);
+  }
+  console.log(`  weave is ${EXECUTABLE}\n\nPress Enter, or Ctrl-C, to remove all of it.`);
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ args: process.argv.slice(2), options: { keep: { type: "boolean", default: false } } });
+  if (process.getuid?.() !== 0) {
+    console.error("demo: namespaces need root; run it with sudo");
+    return 1;
+  }
+  if (!existsSync(EXECUTABLE)) {
+    console.error(`demo: there is no ${EXECUTABLE}; run 'npm run build' first`);
+    return 1;
+  }
+  await using lab = await Lab.open();
+  const { hosts, tenants } = await tour(lab);
+  if (values.keep) {
+    explain(hosts, tenants);
+    await new Promise((resolve) => process.stdin.once("data", resolve).once("end", resolve));
+  }
+  heading("weave reset on each host");
+  for (const host of hosts) await weave(host, "reset");
+  for (const host of hosts) {
+    const { stdout } = await host.run(["ip", "-br", "link"]);
+    tell(!/weave|vxlan|vethwe/.test(stdout), `nothing of weave is left on ${host.name}`);
+  }
+  return failures === 0 ? 0 : 1;
+}
+
+try {
+  const code = await main();
+  const { stdout } = await run(["ip", "netns", "list"]);
+  if (code === 0)
+    console.log(`\n${paint(32, "done")}; everything was removed${stdout.includes("web1") ? " but a namespace" : ""}`);
+  else console.log(`\n${paint(31, `${failures} expectations failed`)}`);
+  process.exit(code);
+} catch (thrown) {
+  console.error(`\ndemo: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  process.exit(1);
+}
