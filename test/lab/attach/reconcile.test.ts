@@ -2,7 +2,7 @@
 // What hands, crashes and ends of containers leave behind, and how it becomes right again.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { renameSync } from "node:fs";
-import { Background } from "../../support/command.ts";
+import { Background, run } from "../../support/command.ts";
 import { waitFor } from "../../support/wait.ts";
 import { AttachWorld, BRIDGE, failure } from "./world.ts";
 
@@ -260,4 +260,30 @@ test("with the database lost, containers are found again and can be detached", a
   await expectRight();
   await world.parts.attacher.detach({ target: web, addresses: [] });
   await expectNothing();
+});
+
+describe("a process killed in the middle of an attach", () => {
+  const steps = [
+    "link",
+    "make the pair",
+    "put on the bridge",
+    "guard",
+    "address 10.32.1.5/24",
+    "multicast route",
+    "journal done",
+  ];
+  for (const step of steps) {
+    test(`before '${step}': the next daemon leaves nothing of it, then attaches`, async () => {
+      const victim = [process.execPath, `${import.meta.dir}/victim.ts`, world.host, world.dataDir, web, step, ...ADDRESSES];
+      const ended = await run(victim);
+      expect({ code: ended.code, stderr: ended.stderr }).toEqual({ code: 128 + 9, stderr: "" });
+      expect(world.parts.store.attachments.attachments().length).toBe(1);
+      expect(await world.parts.attacher.reconcile()).toEqual([
+        expect.stringContaining("unfinished work of an earlier run undone"),
+      ]);
+      await expectNothing();
+      await world.parts.attacher.attach({ target: web, addresses: ADDRESSES });
+      await expectRight();
+    });
+  }
 });

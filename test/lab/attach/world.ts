@@ -50,6 +50,7 @@ export class AttachWorld implements AsyncDisposable {
   readonly dataDir: string;
   readonly switchPorts = new RememberingSwitch();
   readonly containers = new Map<string, Container>();
+  runtime: ContainerRuntime = { inspect: async (word) => this.containers.get(word) };
   firewall: Firewall = { apply: async () => [], droppingChains: async () => [] };
   bootId = "boot-1";
   onStep: (step: string) => void = () => {};
@@ -125,7 +126,7 @@ export class AttachWorld implements AsyncDisposable {
 
   /** The running daemon's parts. */
   get parts(): Parts {
-    this.#parts ??= this.#construct();
+    this.#parts ??= constructParts({ ...this, home: this.home, onStep: (step) => this.onStep(step) });
     return this.#parts;
   }
   /** What is left when the process ends without a word: kernel and database. The next `parts` are a new daemon's. */
@@ -140,40 +141,50 @@ export class AttachWorld implements AsyncDisposable {
     for (const name of this.#named) await run(["ip", "netns", "del", name]);
     rmSync(this.dataDir, { recursive: true, force: true });
   }
+}
 
-  #construct(): Parts & { stack: DisposableStack } {
-    const stack = new DisposableStack();
-    const step = (name: string): void => this.onStep(name);
-    const home = { home: this.home };
-    const store = stack.use(openStore(this.dataDir, systemClock));
-    const namespaces = new HostNamespaces(home);
-    const plumber = stack.use(new HostPlumber({ bridge: BRIDGE, namespaces, log: silentLog, onStep: step, ...home }));
-    const bridge = stack.use(new HostBridge({ bridge: BRIDGE, log: silentLog, ...home }));
-    const runtime: ContainerRuntime = { inspect: async (word) => this.containers.get(word) };
-    const shared = { addresses: explicitAddresses, hostRoutes: bridge, log: silentLog, onStep: step };
-    const attacher: Attacher = new Attacher(
-      { hostName: "02:00:00:00:00:01", bootId: this.bootId },
-      {
-        ...shared,
-        journal: store.attachments,
-        plumber,
-        namespaces,
-        switchPorts: this.switchPorts,
-        runtime,
-        hostsFile,
-        isExposed: (ip) => exposer.holds(ip),
-        clock: systemClock,
-      },
-    );
-    const exposer: Exposer = new Exposer({
+/** What a run of the daemon constructs its parts from. */
+export interface PartsOptions {
+  readonly home: Netns;
+  readonly dataDir: string;
+  readonly bootId: string;
+  readonly runtime: ContainerRuntime;
+  readonly firewall: Firewall;
+  readonly switchPorts: SwitchPorts;
+  readonly onStep: (step: string) => void;
+}
+
+export function constructParts(options: PartsOptions): Parts & { stack: DisposableStack } {
+  const stack = new DisposableStack();
+  const home = { home: options.home };
+  const store = stack.use(openStore(options.dataDir, systemClock));
+  const namespaces = new HostNamespaces(home);
+  const { onStep } = options;
+  const plumber = stack.use(new HostPlumber({ bridge: BRIDGE, namespaces, log: silentLog, onStep, ...home }));
+  const bridge = stack.use(new HostBridge({ bridge: BRIDGE, log: silentLog, ...home }));
+  const shared = { addresses: explicitAddresses, hostRoutes: bridge, log: silentLog, onStep };
+  const attacher: Attacher = new Attacher(
+    { hostName: "02:00:00:00:00:01", bootId: options.bootId },
+    {
       ...shared,
-      journal: store.exposures,
-      bridge,
-      firewall: this.firewall,
-      holderOf: (ip) => attacher.holderOf(ip),
-    });
-    return { attacher, exposer, store, stack };
-  }
+      journal: store.attachments,
+      plumber,
+      namespaces,
+      switchPorts: options.switchPorts,
+      runtime: options.runtime,
+      hostsFile,
+      isExposed: (ip) => exposer.holds(ip),
+      clock: systemClock,
+    },
+  );
+  const exposer: Exposer = new Exposer({
+    ...shared,
+    journal: store.exposures,
+    bridge,
+    firewall: options.firewall,
+    holderOf: (ip) => attacher.holderOf(ip),
+  });
+  return { attacher, exposer, store, stack };
 }
 
 /** What `promise` was rejected with. @throws when it was not */

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Docker's HTTP API (https://docs.docker.com/reference/api/engine/), as far as attach needs it; Podman answers the same at its own socket. Docker not
+// being there is a normal state: it is told only to who asks for a container.
+import type { Container, ContainerRuntime } from "../attach/ports.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import { decodeContainer, decodeRunning, type RunningContainer } from "./decode.ts";
+import type { DockerEndpoint } from "./endpoint.ts";
+
+const ANSWER_TIMEOUT_MS = 10_000; // inspect waits for locks that a container's start or stop may hold for seconds
+/** What Docker takes as a name or the beginning of an id. */
+const CONTAINER_WORD = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
+
+export class DockerClient implements ContainerRuntime {
+  readonly endpoint: DockerEndpoint;
+
+  constructor(endpoint: DockerEndpoint) {
+    this.endpoint = endpoint;
+  }
+
+  async inspect(word: string): Promise<Container | undefined> {
+    if (!CONTAINER_WORD.test(word)) return undefined;
+    const response = await this.get(`/containers/${encodeURIComponent(word)}/json`);
+    if (response.status === 404) {
+      const why = await messageOf(response);
+      if (/multiple/i.test(why)) throw ambiguous(word);
+      return undefined;
+    }
+    return decodeContainer(await this.#answer(response, `inspect container '${word}'`));
+  }
+
+  /** Containers that run now. @throws {UserError} unavailable */
+  async running(): Promise<readonly RunningContainer[]> {
+    const response = await this.get("/containers/json");
+    return decodeRunning(await this.#answer(response, "list containers"));
+  }
+
+  /** One GET, whatever its status. The body may go on for ever when `signal` is given; otherwise the answer must come within 10 s.
+   *  @throws {UserError} unavailable: nothing answers */
+  async get(path: string, signal?: AbortSignal): Promise<Response> {
+    const { base, socketPath } = this.endpoint;
+    const limit = signal ?? AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    try {
+      return await fetch(base + path, { signal: limit, ...(socketPath === undefined ? {} : { unix: socketPath }) });
+    } catch (thrown) {
+      if (signal?.aborted) throw thrown;
+      const late = limit.aborted ? ` within ${ANSWER_TIMEOUT_MS / 1000} s` : "";
+      throw new UserError(
+        "unavailable",
+        `Docker does not answer at ${this.endpoint.text}${late}`,
+        "start Docker, or give a network namespace or a PID instead of a container",
+        { cause: thrown },
+      );
+    }
+  }
+
+  async #answer(response: Response, what: string): Promise<unknown> {
+    if (!response.ok) {
+      throw new UserError("unavailable", `Docker cannot ${what}: ${await messageOf(response)} (HTTP ${response.status})`);
+    }
+    try {
+      return await response.json();
+    } catch (thrown) {
+      throw new UserError("unavailable", `Docker's answer to '${what}' cannot be read: ${errorText(thrown)}`, "", {
+        cause: thrown,
+      });
+    }
+  }
+}
+
+/** Docker's own words about an error. */
+async function messageOf(response: Response): Promise<string> {
+  const text = await response.text();
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string") return body.message;
+  } catch (thrown) {
+    if (!(thrown instanceof SyntaxError)) throw thrown;
+  }
+  return text.trim().slice(0, 200) || "no reason given";
+}
+
+function ambiguous(word: string): UserError {
+  return new UserError("conflict", `'${word}' fits several containers`, "give more digits of the id, or the name");
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Docker daemon of the tests' own, with everything it writes in one temporary folder and no bridge or rules of its own; an image made of busybox.
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Background, must, run } from "../../support/command.ts";
+import { waitFor } from "../../support/wait.ts";
+
+export const IMAGE = "weave-test-busybox";
+
+/** Why no Docker daemon can run here; undefined: it can. */
+export function dockerMissing(): string | undefined {
+  const missing = ["dockerd", "docker", "runc", "containerd"].filter((name) => Bun.which(name, { PATH: PATHS }) === null);
+  if (missing.length > 0) return `not installed: ${missing.join(", ")}`;
+  if (busybox() === undefined) return "not installed: busybox (a static one)";
+  return process.getuid?.() === 0 ? undefined : "not root";
+}
+
+const PATHS = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/local/bin`;
+
+function busybox(): string | undefined {
+  return ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
+}
+
+export class DockerDaemon implements AsyncDisposable {
+  readonly folder: string;
+  readonly socket: string;
+  #daemon: Background | undefined;
+
+  private constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), "wa-docker-"));
+    this.socket = join(this.folder, "docker.sock");
+  }
+
+  /** Starts it and makes the image. @throws {Error} with the daemon's log when it does not come up */
+  static async start(): Promise<DockerDaemon> {
+    const docker = new DockerDaemon();
+    try {
+      await docker.up();
+      await docker.#makeImage();
+      return docker;
+    } catch (thrown) {
+      await docker[Symbol.asyncDispose]();
+      throw thrown;
+    }
+  }
+
+  async up(): Promise<void> {
+    const at = (name: string): string => join(this.folder, name);
+    const daemon = new Background([
+      ...[
+        "dockerd",
+        "--host",
+        `unix://${this.socket}`,
+        "--data-root",
+        at("data"),
+        "--exec-root",
+        at("exec"),
+        "--pidfile",
+        at("pid"),
+      ],
+      ...[
+        "--bridge=none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--storage-driver=vfs",
+        "--shutdown-timeout=2",
+        "--log-level=warn",
+      ],
+    ]);
+    this.#daemon = daemon;
+    await waitFor("dockerd answers", () => run([...this.command, "version"]).then((result) => result.code === 0), {
+      deadlineMs: 30_000,
+      everyMs: 100,
+      show: () => daemon.stderr.slice(-2000),
+    });
+  }
+  /** Ends it; containers end too. */
+  async down(): Promise<void> {
+    const daemon = this.#daemon;
+    if (!daemon) return;
+    daemon.signal("SIGTERM");
+    await waitFor("dockerd ends", () => !daemon.running, { deadlineMs: 20_000 });
+    await daemon[Symbol.asyncDispose]();
+    this.#daemon = undefined;
+  }
+
+  get command(): readonly string[] {
+    return ["docker", "--host", `unix://${this.socket}`];
+  }
+  docker(...command: readonly string[]): Promise<string> {
+    return must([...this.command, ...command]).then((text) => text.trim());
+  }
+  /** A container that sleeps; its full id. */
+  runSleeper(name: string, ...options: readonly string[]): Promise<string> {
+    return this.docker("run", "-d", "--init=false", "--name", name, "--network", "none", ...options, IMAGE, "/bin/sleep", "600");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#daemon?.running) {
+      const all = await run([...this.command, "ps", "-aq"]);
+      const ids = all.stdout.split("\n").filter((id) => id !== "");
+      if (ids.length > 0) await run([...this.command, "rm", "-f", ...ids]);
+    }
+    await this.down();
+    for (const mount of await this.#mounts()) await run(["umount", "-l", mount]);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #mounts(): Promise<string[]> {
+    const table = await Bun.file("/proc/self/mounts").text();
+    return table
+      .split("\n")
+      .map((line) => line.split(" ")[1] ?? "")
+      .filter((path) => path.startsWith(this.folder))
+      .reverse();
+  }
+
+  async #makeImage(): Promise<void> {
+    const root = join(this.folder, "root");
+    mkdirSync(join(root, "bin"), { recursive: true });
+    for (const folder of ["etc", "proc", "sys", "dev", "tmp"]) mkdirSync(join(root, folder));
+    copyFileSync(busybox() ?? "", join(root, "bin/busybox"));
+    chmodSync(join(root, "bin/busybox"), 0o755);
+    for (const tool of ["sh", "sleep", "cat", "ip", "ping"]) symlinkSync("busybox", join(root, "bin", tool));
+    await must(["sh", "-c", `tar -C ${root} -c . | ${this.command.join(" ")} import - ${IMAGE}`]);
+  }
+}
