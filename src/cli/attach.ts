@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave attach [<addr>...] [flags] <container>`, `weave attach --tap NAME <addr>...`
+import { UserError } from "../runtime/errors.ts";
+import { ADDRESS_HELP, printAddresses, splitTarget } from "./addresses.ts";
+import { command, JSON_FLAG } from "./command.ts";
+import { EXIT } from "./context.ts";
+
+export const attach = command({
+  name: "attach",
+  summary: "give a container, namespace or VM an interface on the network",
+  details: `${ADDRESS_HELP}
+A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it
+lacks are added. Prints the addresses.`,
+  args: {
+    word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
+    tap: { type: "string", valueHint: "name", description: "make this tap device on the bridge, for a VM" },
+    "without-dns": { type: "boolean", description: "do not register its name (there is no DNS yet)" },
+    "rewrite-hosts": { type: "boolean", description: "write the container's /etc/hosts" },
+    "add-host": { type: "string", multiple: true, valueHint: "name:ip", description: "one more line there; can be repeated" },
+    "no-multicast-route": { type: "boolean", description: "no route for multicast through the interface" },
+    ...JSON_FLAG,
+  },
+  async run(cli, args) {
+    for (const line of args["add-host"]) {
+      if (!/^[^:\s]+:[0-9a-fA-F.:]+$/.test(line)) {
+        throw new UserError("bad-request", `invalid value '${line}' for --add-host`, "write name:ip");
+      }
+    }
+    const { target, addresses } = args.tap === undefined ? splitTarget(args.word) : { target: args.tap, addresses: args.word };
+    const response = await cli.client().call("attach", {
+      target,
+      tap: args.tap !== undefined,
+      addresses,
+      noMulticastRoute: args["no-multicast-route"],
+      rewriteHosts: args["rewrite-hosts"],
+      addHosts: args["add-host"],
+    });
+    printAddresses(cli, response, args);
+    return EXIT.done;
+  },
+});

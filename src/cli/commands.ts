@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command table. A command's file is loaded when it is called, so that none waits for the others.
+import type { Command } from "./command.ts";
+
+export interface Entry {
+  /** For the list of `weave help`; the command's own help begins with it too. */
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export const COMMANDS: Readonly<Record<string, Entry>> = {
+  launch: {
+    summary: "start weave on this host and connect it to peers",
+    load: async () => (await import("./launch.ts")).launch,
+  },
+  stop: { summary: "end the daemon; the network goes on forwarding", load: async () => (await import("./stop.ts")).stop },
+  reset: { summary: "remove everything of weave from this host", load: async () => (await import("./reset.ts")).reset },
+  connect: { summary: "connect to further peers", load: async () => (await import("./connect.ts")).connect },
+  forget: { summary: "no longer try to connect to peers", load: async () => (await import("./forget.ts")).forget },
+  attach: {
+    summary: "give a container, namespace or VM an interface on the network",
+    load: async () => (await import("./attach.ts")).attach,
+  },
+  detach: { summary: "take addresses, or all, from it again", load: async () => (await import("./detach.ts")).detach },
+  expose: { summary: "give this host itself addresses on the network", load: async () => (await import("./expose.ts")).expose },
+  hide: { summary: "take addresses from this host again", load: async () => (await import("./hide.ts")).hide },
+  ps: { summary: "list what is attached on this host", load: async () => (await import("./ps.ts")).ps },
+  status: { summary: "show how the network is doing", load: async () => (await import("./status.ts")).status },
+  report: {
+    summary: "print everything as JSON, or through a Go template",
+    load: async () => (await import("./report.ts")).report,
+  },
+  rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
+  version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
+  daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },
+  help: { summary: "print this list, or the help of a command", load: async () => (await import("./help-command.ts")).help },
+};
+
+/** Known from Weave Net and removed there already. */
+export const REMOVED: Readonly<Record<string, string>> = {
+  run: "docker run … followed by weave attach",
+  start: "docker start … followed by weave attach",
+  restart: "docker restart … followed by weave attach",
+  "launch-router": "weave launch",
+  "stop-router": "weave stop",
+  "launch-proxy": "weave launch",
+  "stop-proxy": "weave stop",
+  "launch-plugin": "weave launch",
+  "stop-plugin": "weave stop",
+  "launch-dns": "weave launch",
+  "stop-dns": "weave stop",
+  "proxy-env": "weave env",
+  "proxy-config": "weave config",
+  "create-bridge": "weave launch",
+};
+
+/** Commands of Weave Net that belong to services this build does not have. */
+export const NOT_YET: Readonly<Record<string, string>> = {
+  prime: "automatic address allocation",
+  setup: "the CNI plugin",
+  "setup-cni": "the CNI plugin",
+  "dns-add": "DNS",
+  "dns-remove": "DNS",
+  "dns-lookup": "DNS",
+  "dns-args": "DNS",
+  env: "the Docker API proxy",
+  config: "the Docker API proxy",
+  "attach-bridge": "joining of bridges",
+};

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave daemon [flags] [<peer>...]`: this process becomes the daemon. Flags win over what `launch` stored.
+import { command } from "./command.ts";
+import { EXIT } from "./context.ts";
+import { loadDaemonConfig } from "./load-daemon-config.ts";
+import { translateOldFlags } from "./old-flags.ts";
+import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
+import { requireDaemonPrivileges } from "./privileges.ts";
+
+export const daemon = command({
+  name: "daemon",
+  summary: "run in the foreground, as the service does",
+  details: "Logs to stderr. Options that are not given here are taken from what launch stored, then from the environment.",
+  args: {
+    peer: { type: "positional", required: false, multiple: true, description: "host[:port], any number" },
+    ...OPTION_FLAGS,
+  },
+  usageExit: EXIT.badDaemonFlag,
+  translate: (cli, argv) => translateOldFlags(argv, (sentence) => cli.err(`weave daemon: ${sentence}\n`)),
+  async run(cli, _args, { flags, words: peers }) {
+    const { config } = loadDaemonConfig(givenOptions(flags), peers, cli.env);
+    await requireDaemonPrivileges(cli);
+    const { runDaemon } = await import("../daemon/start.ts");
+    await runDaemon(config, cli.version);
+    return EXIT.done;
+  },
+});

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave expose [<addr>...] [-h <fqdn>] [--without-masquerade]`
+import { UserError } from "../runtime/errors.ts";
+import { ADDRESS_HELP, printAddresses } from "./addresses.ts";
+import { command, JSON_FLAG } from "./command.ts";
+import { EXIT } from "./context.ts";
+
+export const expose = command({
+  name: "expose",
+  summary: "give this host itself addresses on the network",
+  details: `${ADDRESS_HELP}
+Prints the addresses. Exposing again is no error.`,
+  args: {
+    address: { type: "positional", required: false, multiple: true, description: "any number of addresses" },
+    fqdn: { type: "string", alias: "h", valueHint: "name", description: "register this name for them" },
+    "without-masquerade": {
+      type: "boolean",
+      description: "keep the source addresses of traffic that leaves or enters the network",
+    },
+    ...JSON_FLAG,
+  },
+  async run(cli, args) {
+    if (args.fqdn !== undefined) throw new UserError("unavailable", "cannot register a name: this build does not have DNS yet");
+    const request = { addresses: args.address, masquerade: !args["without-masquerade"] };
+    printAddresses(cli, await cli.client().call("expose", request), args);
+    return EXIT.done;
+  },
+});

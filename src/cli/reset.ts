@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave reset [--force]`: hands over to the peers, stops the daemon, then takes everything of weave from the host.
+import { Unreachable } from "../api/client.ts";
+import { type DaemonConfig, type GivenFlags, loadConfig } from "../config/load.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import { command } from "./command.ts";
+import { type Cli, EXIT } from "./context.ts";
+import { loadDaemonConfig } from "./load-daemon-config.ts";
+import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
+import { requireRoot } from "./privileges.ts";
+import { localClient, stopDaemon } from "./service.ts";
+
+export const reset = command({
+  name: "reset",
+  summary: "remove everything of weave from this host",
+  details: "Containers lose their interface on the network, the host its identity and its stored options.",
+  args: {
+    force: { type: "boolean", description: "do not wait for peers to take over what this host owns" },
+    "data-dir": OPTION_FLAGS["data-dir"] ?? { type: "string" },
+  },
+  async run(cli, { force }, { flags }) {
+    requireRoot(cli, "weave reset");
+    const config = readableConfig(cli, givenOptions(flags));
+    if (!force) await leave();
+    await stopDaemon(cli);
+    const { resetHost } = await import("../daemon/reset.ts");
+    await resetHost(config);
+    return EXIT.done;
+  },
+});
+
+async function leave(): Promise<void> {
+  try {
+    await localClient().call("leave", {});
+  } catch (thrown) {
+    if (thrown instanceof Unreachable && thrown.why === "absent") return;
+    throw new UserError("unavailable", `cannot hand over to the peers: ${errorText(thrown)}`, "use --force to reset without it", {
+      cause: thrown,
+    });
+  }
+}
+
+// A damaged launch.json must not keep anybody from a reset; a flag that cannot be read must.
+function readableConfig(cli: Cli, flags: GivenFlags): DaemonConfig {
+  const without = loadConfig({ flags, peers: [], env: {}, hostname: "" }).config;
+  try {
+    return loadDaemonConfig(flags, [], cli.env).config;
+  } catch (thrown) {
+    if (!(thrown instanceof UserError)) throw thrown;
+    cli.err(`weave reset: ${thrown.message}; going on without it\n`);
+    return without;
+  }
+}

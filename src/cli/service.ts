@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon as a service of this host: is it there, start it, stop it. Through systemd where that is the first process and has our unit,
+// otherwise as a detached process.
+import { ApiClient, Unreachable } from "../api/client.ts";
+import { API_SOCKET } from "../api/listen.ts";
+import type { Health } from "../api/status.ts";
+import type { DaemonConfig } from "../config/load.ts";
+import { OPTIONS } from "../config/options.ts";
+import { isRunning, listenerOf, type ProcessRef, selfCommand, signalProcess, startDetached } from "../host/process.ts";
+import { isSystemdBooted, isUnitInstalled, startUnit, stopUnit, unitLog, unitState } from "../host/systemd.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import type { Cli } from "./context.ts";
+import { until } from "./wait.ts";
+
+export const UNIT = "weave.service";
+export const LOG_PATH = "/run/weave/daemon.log";
+
+const POLL_MS = 20;
+const READY_LIMIT_MS = 60_000;
+/** Time the daemon has to end by itself, as `docker stop` gives. */
+const STOP_LIMIT_MS = 10_000;
+const ASK_LIMIT_MS = 3_000;
+const SHOWN_LINES = 10;
+
+/** This host's daemon, wherever other commands are told to go. */
+export function localClient(): ApiClient {
+  return new ApiClient({ kind: "unix", path: API_SOCKET });
+}
+
+/** undefined: none is running. @throws {Unreachable} one is, and does not answer or may not be asked */
+export async function runningDaemon(client: ApiClient = localClient()): Promise<Health | undefined> {
+  try {
+    return await client.call("health", {}, { limitMs: ASK_LIMIT_MS });
+  } catch (thrown) {
+    if (thrown instanceof Unreachable && thrown.why === "absent") return undefined;
+    throw thrown;
+  }
+}
+
+/** Starts the daemon and waits until it is ready. @throws {UserError} it did not get there; `ended` tells whether it is gone */
+export async function startDaemon(cli: Cli, config: DaemonConfig): Promise<Health> {
+  if (!usesSystemd()) return await startByOurselves(cli, config);
+  if (config.dataDir !== OPTIONS.dataDir.default) {
+    throw new UserError(
+      "conflict",
+      `cannot use --data-dir '${config.dataDir}': the daemon is started by ${UNIT}`,
+      "put WEAVE_DATA_DIR into the unit's environment with 'systemctl edit weave', and start it with systemctl",
+    );
+  }
+  const failure = await startUnit(UNIT);
+  if (failure !== undefined) {
+    throw await didNotStart(cli, failure.replaceAll(/\s*\n\s*/g, " "), await unitLog(UNIT, SHOWN_LINES), `journalctl -u ${UNIT}`);
+  }
+  return await untilReady(cli, () => undefined, `journalctl -u ${UNIT}`);
+}
+
+function usesSystemd(): boolean {
+  return isSystemdBooted() && isUnitInstalled(UNIT);
+}
+
+async function startByOurselves(cli: Cli, { dataDir }: DaemonConfig): Promise<Health> {
+  // Options, passwords among them, reach the daemon by launch.json: other users can read command lines and root's can read environments.
+  const command = [...selfCommand(), "daemon", "--data-dir", dataDir];
+  const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin", TZ } = cli.env;
+  const started = await startDetached(command, { logPath: LOG_PATH, env: TZ === undefined ? { PATH } : { PATH, TZ } });
+  const died = () => {
+    const how = started.ended();
+    return how === undefined ? undefined : didNotStart(cli, how, started.lastLines(SHOWN_LINES), LOG_PATH);
+  };
+  return await untilReady(cli, died, LOG_PATH);
+}
+
+async function untilReady(cli: Cli, died: () => UserError | undefined, log: string): Promise<Health> {
+  const client = localClient();
+  const outcome = await until(cli.clock, { everyMs: POLL_MS, limitMs: READY_LIMIT_MS }, async () => {
+    const error = died();
+    if (error !== undefined) return { error };
+    const health = await client.call("health", {}, { limitMs: ASK_LIMIT_MS }).catch(unlessUnreachable);
+    return health?.ready ? { health } : undefined;
+  });
+  if (outcome?.health !== undefined) return outcome.health;
+  if (outcome?.error !== undefined) throw outcome.error;
+  const seconds = READY_LIMIT_MS / 1000;
+  throw new UserError("unavailable", `the daemon is not ready after ${seconds} s; it goes on trying`, `see ${log}`);
+}
+
+function unlessUnreachable(thrown: unknown): undefined {
+  if (!(thrown instanceof Unreachable)) throw thrown;
+}
+
+/** The daemon ended instead of getting ready. */
+export class DidNotStart extends UserError {}
+
+function didNotStart(cli: Cli, how: string, lines: readonly string[], log: string): DidNotStart {
+  for (const line of lines) cli.err(`${line}\n`);
+  return new DidNotStart("unavailable", `the daemon ended while starting: ${how}`, `see ${log}`);
+}
+
+/** Ends the daemon and waits until it is gone; the network goes on forwarding. False: none was running. */
+export async function stopDaemon(cli: Cli): Promise<boolean> {
+  if (usesSystemd()) {
+    const { active } = await unitState(UNIT);
+    if (active !== "inactive" && active !== "failed") {
+      const failure = await stopUnit(UNIT);
+      if (failure !== undefined)
+        throw new UserError("unavailable", `cannot stop ${UNIT}: ${failure}`, `see journalctl -u ${UNIT}`);
+      return true;
+    }
+  }
+  const daemon = listenerOf(API_SOCKET); // also one that somebody started in the foreground
+  if (daemon === undefined) return false;
+  if (await endWith(cli, daemon, "SIGTERM")) return true;
+  cli.err(`weave: the daemon (pid ${daemon.pid}) does not end by itself, killing it\n`);
+  if (await endWith(cli, daemon, "SIGKILL")) return true;
+  throw new UserError(
+    "unavailable",
+    `the daemon (pid ${daemon.pid}) cannot be killed`,
+    "the kernel holds it; see its stack in /proc",
+  );
+}
+
+async function endWith(cli: Cli, daemon: ProcessRef, signal: "SIGTERM" | "SIGKILL"): Promise<boolean> {
+  try {
+    signalProcess(daemon, signal);
+  } catch (thrown) {
+    throw new UserError("forbidden", `cannot stop the daemon (pid ${daemon.pid}): ${errorText(thrown)}`, "run as root", {
+      cause: thrown,
+    });
+  }
+  const gone = () => (isRunning(daemon) ? undefined : true);
+  return (await until(cli.clock, { everyMs: POLL_MS, limitMs: STOP_LIMIT_MS }, gone)) === true;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// `weave status [targets|connections|peers]`
+import { type ApiClient, Unreachable } from "../api/client.ts";
+import { renderConnections } from "../api/render/connections.ts";
+import { renderOverview } from "../api/render/overview.ts";
+import { renderPeers } from "../api/render/peers.ts";
+import { renderTargets } from "../api/render/targets.ts";
+import type { StatusModel } from "../api/status.ts";
+import { didYouMean } from "../config/nearest.ts";
+import { UserError } from "../runtime/errors.ts";
+import { UsageError } from "./args.ts";
+import { command, JSON_FLAG } from "./command.ts";
+import { type Cli, EXIT, outJson } from "./context.ts";
+import { readOnlyClient } from "./read-only.ts";
+
+interface Page {
+  text(status: StatusModel): string;
+  json(status: StatusModel): object;
+}
+const PAGES: Readonly<Record<string, Page>> = {
+  "": { text: (status) => `\n${renderOverview(status)}\n`, json: (status) => status },
+  connections: { text: renderConnections, json: ({ router }) => ({ connections: router.connections }) },
+  peers: { text: renderPeers, json: ({ router }) => ({ peers: router.peers }) },
+  targets: { text: renderTargets, json: ({ router }) => ({ targets: router.targets }) },
+};
+const NOT_YET: Readonly<Record<string, string>> = { dns: "DNS", ipam: "automatic address allocation" };
+
+export const status = command({
+  name: "status",
+  summary: "show how the network is doing",
+  details: "Warnings come first. `weave report` has everything, for programs.",
+  args: {
+    page: { type: "positional", required: false, description: "connections, peers or targets; without: an overview" },
+    ...JSON_FLAG,
+  },
+  async run(cli, { page: name = "", json }) {
+    const page = Object.hasOwn(PAGES, name) ? PAGES[name] : undefined;
+    if (page === undefined) return noSuchPage(name);
+    try {
+      const model = await readOnlyClient(cli, (client: ApiClient) => client.call("status", {}));
+      if (json) outJson(cli, page.json(model));
+      else if (model.ready) cli.out(page.text(model));
+      else cli.err(page.text(model));
+      if (!model.ready) cli.err("weave status: the daemon is not ready yet\n");
+      return model.ready ? EXIT.done : EXIT.failed;
+    } catch (thrown) {
+      return sayUnreachable(cli, thrown);
+    }
+  },
+});
+
+function noSuchPage(name: string): never {
+  const service = Object.hasOwn(NOT_YET, name) ? NOT_YET[name] : undefined;
+  if (service !== undefined) throw new UserError("unavailable", `this build does not have ${service} yet`);
+  throw new UsageError(`invalid sub-command '${name}'`, didYouMean(name, Object.keys(PAGES)));
+}
+
+// Every failure of status is 1: monitoring tests for it.
+function sayUnreachable(cli: Cli, thrown: unknown): number {
+  if (!(thrown instanceof Unreachable) || thrown.why !== "absent") throw thrown;
+  cli.err(`weave status: weave is not running on this host: nothing answers on ${thrown.where}; start it with 'weave launch'\n`);
+  return EXIT.failed;
+}
