@@ -97,7 +97,8 @@ export async function benchPaths(options: PathsOptions): Promise<boolean> {
   }
   await add(NAMES.vxlan, () => plainVxlanPath(a, b, mtuBytes));
   await add(NAMES.bridge, () => localBridgePath(a, mtuBytes));
-  await add(NAMES.docker, () => dockerOverlayPath(lab));
+  await using undo = new AsyncDisposableStack();
+  await add(NAMES.docker, async () => undo.use(await dockerOverlayPath(lab)).path);
   const order = Object.values(NAMES) as readonly string[];
   rows.sort((x, y) => order.indexOf(x.name) - order.indexOf(y.name));
 
