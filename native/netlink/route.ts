@@ -95,8 +95,8 @@ export function addRoute(socket: NetlinkSocket, route: NewRoute): void {
   socket.request(writeRoute(RTM.NEWROUTE, flags, route), subject("RTM_NEWROUTE", route));
 }
 
-/** @throws {NetlinkError} ESRCH: there is none */
-export function deleteRoute(socket: NetlinkSocket, route: NewRoute): void {
+/** By destination, link, gateway and metric; the kernel would compare an MTU too. @throws {NetlinkError} ESRCH: there is none */
+export function deleteRoute(socket: NetlinkSocket, { mtuBytes: _, ...route }: NewRoute): void {
   socket.request(writeRoute(RTM.DELROUTE, NLM_F.REQUEST | NLM_F.ACK, route), subject("RTM_DELROUTE", route));
 }
 

@@ -34,7 +34,8 @@ export class KernelWatch implements Disposable {
   readonly #options: KernelWatchOptions;
   readonly #ours = new Set<number>();
   readonly #changes = new Set<KernelChange>();
-  #bridgeIndex = 0;
+  /** 0: there is no bridge; undefined: not looked yet. */
+  #bridgeIndex: number | undefined;
   #timer: Disposable | undefined;
   #monitor: Monitor | undefined;
 
@@ -45,9 +46,15 @@ export class KernelWatch implements Disposable {
   /** @throws {SystemError} */
   static async open(options: KernelWatchOptions): Promise<KernelWatch> {
     const watch = new KernelWatch(options);
-    const opening = Monitor.open(GROUPS, { message: (message) => watch.#notice(message), lost: () => watch.#lost() });
-    watch.#learn(); // after the socket exists, so that nothing falls between
-    watch.#monitor = await opening;
+    const lost = (): void => watch.#lost();
+    const monitor = await Monitor.open(GROUPS, { message: (message) => watch.#notice(message), lost });
+    try {
+      watch.#learn();
+    } catch (thrown) {
+      monitor[Symbol.dispose]();
+      throw thrown;
+    }
+    watch.#monitor = monitor;
     return watch;
   }
 
@@ -66,11 +73,18 @@ export class KernelWatch implements Disposable {
 
   #lost(): void {
     this.#learn();
+    this.#reportBoth();
+  }
+  #reportBoth(): void {
     this.#report("ours");
     this.#report("underlay");
   }
 
   #notice(message: Message): void {
+    if (this.#bridgeIndex === undefined) {
+      this.#reportBoth(); // came between the opening and the first look, so it cannot be told whose it is
+      return;
+    }
     const change = this.#classify(message);
     if (change !== undefined) this.#report(change);
   }
@@ -106,7 +120,7 @@ export class KernelWatch implements Disposable {
   }
 
   #isOurs(index: number, master: number): boolean {
-    return this.#bridgeIndex !== 0 && (index === this.#bridgeIndex || master === this.#bridgeIndex);
+    return !!this.#bridgeIndex && (index === this.#bridgeIndex || master === this.#bridgeIndex);
   }
   #side(linkIndex: number | undefined): KernelChange | undefined {
     if (linkIndex === undefined) return undefined;
