@@ -76,12 +76,26 @@ export interface PortRecord {
 
 const BR_STATE_FORWARDING = 3; // linux/if_bridge.h
 
-/** All links of the socket's namespace, by index. @throws {NetlinkError} */
-export function listLinks(socket: NetlinkSocket): LinkRecord[] {
+/** Which links a list is to have; everything when empty. */
+export interface LinkFilter {
+  readonly kind?: string;
+  /** Index of the bridge they are ports of. */
+  readonly master?: number;
+}
+
+/** The links of the socket's namespace, by index. @throws {NetlinkError} */
+export function listLinks(socket: NetlinkSocket, { kind, master }: LinkFilter = {}): LinkRecord[] {
   const writer = new MessageWriter(RTM.GETLINK, NLM_F.REQUEST | NLM_F.DUMP);
   writeIfinfo(writer, AF.UNSPEC, 0);
   writer.attributeU32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  return socket.dump(writer, { call: "RTM_GETLINK", object: "all" }, decodeLink);
+  if (master !== undefined) writer.attributeU32(IFLA.MASTER, master);
+  if (kind !== undefined) writer.nested(IFLA.LINKINFO, () => writer.attributeText(IFLA_INFO.KIND, kind));
+  // The kernel filters to spare work, not reliably: a kind it has not loaded yet filters nothing.
+  return socket.dump(writer, { call: "RTM_GETLINK", object: "all" }, (message) => {
+    const link = decodeLink(message);
+    const wanted = (kind === undefined || link?.kind === kind) && (master === undefined || link?.master === master);
+    return wanted ? link : undefined;
+  });
 }
 
 /** undefined: no such link. @throws {NetlinkError} */

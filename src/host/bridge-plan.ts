@@ -71,14 +71,16 @@ export function planBridge(plan: BridgePlan, seen: BridgeSeen): BridgeStep[] {
   return [...seen.strays.map(straySteps), ...bridgeSteps(plan, seen.bridge), ...vxlanSteps(plan, seen)];
 }
 
-/** The three links among all those of the namespace. */
-export function findBridge(plan: Pick<BridgePlan, "bridge" | "vxlan">, links: readonly Link[]): BridgeSeen {
-  const bridge = links.find((link) => link.name === plan.bridge);
-  const vxlan = links.find((link) => link.name === plan.vxlan);
-  const strays = links.filter(
-    (link) => link !== vxlan && bridge !== undefined && link.master === bridge.index && isVxlanOfOurs(link),
-  );
-  return { bridge, vxlan, strays };
+/** What is ours among the VXLAN devices of the namespace. */
+export function findBridge(
+  plan: BridgePlan,
+  bridge: Link | undefined,
+  named: Link | undefined,
+  vxlans: readonly Link[],
+): BridgeSeen {
+  const isPort = (link: Link): boolean => bridge !== undefined && link.master === bridge.index;
+  const strays = vxlans.filter((link) => link.name !== plan.vxlan && isPort(link) && isVxlanOfOurs(link));
+  return { bridge, vxlan: named, strays };
 }
 
 /** By its name and mode, whatever its UDP port. */

@@ -19,7 +19,8 @@ export interface EnsuredBridge {
  *  flowing; otherwise the device is made anew.
  *  @throws {UserError} the name or the UDP port is taken by something else, or the kernel lacks a kind of link  @throws {SystemError} */
 export function ensureBridge(links: Links, plan: BridgePlan, netns?: Netns): EnsuredBridge {
-  const seen = findBridge(plan, links.list());
+  const vxlans = links.list({ kind: "vxlan" });
+  const seen = findBridge(plan, links.get(plan.bridge), links.get(plan.vxlan), vxlans);
   const steps = planBridge(plan, seen);
   try {
     for (const step of steps) apply(links, plan, step);

@@ -6,6 +6,7 @@ import { addAddress, deleteAddress, IFA_F, listAddresses } from "../../native/ne
 import {
   type BridgeRecord,
   getLink,
+  type LinkFilter,
   type LinkRecord,
   listLinks,
   type PortRecord,
@@ -118,8 +119,8 @@ export class Links implements Disposable {
     this.#socket[Symbol.dispose]();
   }
 
-  list(): Link[] {
-    return listLinks(this.#socket).map(toLink);
+  list(filter: LinkFilter = {}): Link[] {
+    return listLinks(this.#socket, filter).map(toLink);
   }
   /** By name or index. */
   get(which: string | number): Link | undefined {

@@ -128,6 +128,21 @@ describe.skipIf(!isRoot)("links (needs root)", () => {
     expect(links.get(pair.hostIndex)).toMatchObject({ master: undefined, port: undefined });
   });
 
+  test("a list by kind or by bridge has those only", () => {
+    using pair = new Pair();
+    const { links } = pair.host;
+    const bridge = links.createBridge({ name: "weave", mac: testMac(3) }, {});
+    const names = (filter: Parameters<typeof links.list>[0]) => links.list(filter).map(({ name }) => name);
+    expect([names({ kind: "veth" }), names({ kind: "bridge" }), names({ kind: "nosuch" })]).toEqual([
+      ["vethwepl1"],
+      ["weave"],
+      [],
+    ]);
+    expect(names({ master: bridge.index })).toEqual([]);
+    links.change(pair.hostIndex, { master: bridge.index });
+    expect(names({ master: bridge.index })).toEqual(["vethwepl1"]);
+  });
+
   test("a table of many links is read whole", () => {
     using scratch = ScratchNetns.make();
     for (let i = 0; i < 200; i++) {
