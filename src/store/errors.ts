@@ -33,7 +33,9 @@ function translate(path: string, thrown: unknown): unknown {
 }
 
 function explain(code: string, message: string): [why: string, hint: string] {
-  if (code === "SQLITE_FULL" || code === "SQLITE_IOERR_WRITE") return ["the disk is full", "free some space there and try again"];
+  // SHMSIZE: the index of the write-ahead log could not grow.
+  if (["SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"].includes(code))
+    return ["the disk is full", "free some space there and try again"];
   if (code.startsWith("SQLITE_IOERR"))
     return [`the disk reports an error (${code})`, "look at the kernel's log and at the free space"];
   if (code.startsWith("SQLITE_READONLY")) return ["it is read-only", "weave needs to write there; or choose another --data-dir"];

@@ -60,7 +60,7 @@ function openChecked(path: string): Database {
 }
 
 function configure(database: Database, path: string): void {
-  database.run("PRAGMA busy_timeout = 2000");
+  database.run("PRAGMA busy_timeout = 250");
   database.run("PRAGMA journal_mode = WAL");
   database.run("PRAGMA synchronous = FULL");
   const check = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get();
