@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the switch's programs sit: TCX links that are pinned, or classic tc filters at a fixed place. Exchanging a program leaves no gap
+// with either. Everything here is idempotent, so attaching, replacing and repairing are one call.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { PROGRAM_NAMES, type ProgramName } from "../../native/bpf/maps.ts";
+import { isSystemError } from "../../native/errno.ts";
+import { createTcx, type Direction, hasTcx, readTcx, removeTcx, updateTcx } from "../../native/libbpf/link.ts";
+import type { BpfObject, Program } from "../../native/libbpf/object.ts";
+import { attachTc, detachTc, queryTc } from "../../native/libbpf/tc.ts";
+
+export type AttachKind = "tcx" | "tc";
+
+const DIRECTION: Record<ProgramName, Direction> = {
+  vx_egress: "egress",
+  vx_ingress: "ingress",
+  veth_ingress: "ingress",
+  veth_egress: "egress",
+  underlay_ingress: "ingress",
+};
+const LOOPBACK_IFINDEX = 1;
+
+export interface Hook {
+  readonly program: ProgramName;
+  readonly ifindex: number;
+}
+
+/** Pinned links found below `folder`. */
+export function pinnedHooks(folder: string): Hook[] {
+  return readdirSync(folder).flatMap((name) => {
+    const match = /^([a-z_]+)-(\d+)$/.exec(name);
+    const program = PROGRAM_NAMES.find((known) => known === match?.[1]);
+    return program === undefined ? [] : [{ program, ifindex: Number(match?.[2]) }];
+  });
+}
+
+/** TCX when the kernel has it: one attached before says so, otherwise it is tried at the loopback device. @throws {SystemError} */
+export function chooseAttach(folder: string, object: BpfObject): AttachKind {
+  if (pinnedHooks(folder).length > 0) return "tcx";
+  return hasTcx(object.program("underlay_ingress"), LOOPBACK_IFINDEX) ? "tcx" : "tc";
+}
+
+export class Hooks {
+  readonly kind: AttachKind;
+  readonly #folder: string;
+  readonly #programs: ReadonlyMap<ProgramName, Program>;
+
+  constructor(kind: AttachKind, folder: string, object: BpfObject) {
+    this.kind = kind;
+    this.#folder = folder;
+    this.#programs = new Map(PROGRAM_NAMES.map((name) => [name, object.program(name)]));
+  }
+
+  /** Makes it so that our program runs there. Says what was done. @throws {SystemError} ENODEV: no such link */
+  ensure(hook: Hook): "kept" | "replaced" | "attached" {
+    return this.kind === "tcx" ? this.#ensureTcx(hook) : this.#ensureTc(hook);
+  }
+
+  /** Nothing to do when nothing is there. */
+  detach(hook: Hook): void {
+    if (this.kind === "tcx") removeTcx(this.#path(hook));
+    else ignoreMissingLink(() => detachTc(hook.ifindex, DIRECTION[hook.program]));
+  }
+
+  /** What is attached now as far as it can be found: pinned links, or our place at each of `ifindexes`, which cannot tell programs of one
+   *  direction apart. */
+  found(ifindexes: readonly number[]): Hook[] {
+    if (this.kind === "tcx") return pinnedHooks(this.#folder);
+    return ifindexes
+      .filter((ifindex) => queryTc(ifindex, "ingress") !== undefined)
+      .map((ifindex) => ({ program: "underlay_ingress", ifindex }));
+  }
+
+  #ensureTcx(hook: Hook): "kept" | "replaced" | "attached" {
+    const program = this.#program(hook);
+    const path = this.#path(hook);
+    const now = readTcx(path);
+    if (now?.ifindex === hook.ifindex) {
+      if (now.programId === program.id) return "kept";
+      if (updateTcx(path, program)) return "replaced";
+    }
+    if (now !== undefined) removeTcx(path); // its device was made anew: the link is dead and cannot be revived
+    createTcx(path, program, hook.ifindex, DIRECTION[hook.program]);
+    return "attached";
+  }
+
+  #ensureTc(hook: Hook): "kept" | "replaced" | "attached" {
+    const program = this.#program(hook);
+    const now = queryTc(hook.ifindex, DIRECTION[hook.program]);
+    if (now === program.id) return "kept";
+    attachTc(program, hook.ifindex, DIRECTION[hook.program]);
+    return now === undefined ? "attached" : "replaced";
+  }
+
+  #program(hook: Hook): Program {
+    const program = this.#programs.get(hook.program);
+    if (program === undefined) throw new TypeError(`no program '${hook.program}'`);
+    return program;
+  }
+  #path(hook: Hook): string {
+    return join(this.#folder, `${hook.program}-${hook.ifindex}`);
+  }
+}
+
+function ignoreMissingLink(work: () => void): void {
+  try {
+    work();
+  } catch (thrown) {
+    if (!isSystemError(thrown, "ENODEV", "ENOENT", "EINVAL")) throw thrown;
+  }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each container port may say, in the switch's maps: `ports` (policy and state), `port_addresses` (every address), `port_subnets` (whose
+// multicast reaches it). The maps are also the memory: after a restart the policies are read back from them.
+import type { BpfMap } from "../../native/libbpf/map.ts";
+import type { BpfObject } from "../../native/libbpf/object.ts";
+import { type Cidr, formatCidr } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
+import type { Mac } from "../net/mac.ts";
+import {
+  decodePort,
+  decodePortAddress,
+  decodeU32,
+  encodePort,
+  encodePortAddress,
+  encodePortSubnet,
+  encodeU32,
+} from "./datapath-codec.ts";
+
+/** What may be behind a port. */
+export interface PortPolicy {
+  /** undefined: any, and any address: not guarded. */
+  readonly mac: Mac | undefined;
+  readonly addresses: readonly Cidr[];
+  /** New MACs per 300 s; without it 1 for a guarded port and 16384 for another. */
+  readonly macLimit?: number;
+}
+
+const GUARDED_MAC_LIMIT = 1;
+const UNGUARDED_MAC_LIMIT = 16_384;
+
+export class PortTables {
+  readonly #ports: BpfMap;
+  readonly #addresses: BpfMap;
+  readonly #subnets: BpfMap;
+  readonly #policies = new Map<number, PortPolicy>();
+
+  constructor(object: BpfObject) {
+    this.#ports = object.map("ports");
+    this.#addresses = object.map("port_addresses");
+    this.#subnets = object.map("port_subnets");
+    this.#readBack();
+  }
+
+  policies(): ReadonlyMap<number, PortPolicy> {
+    return this.#policies;
+  }
+
+  /** Makes or changes a port. What becomes allowed is written before the policy, what no longer is after it. Returns whether anything
+   *  differed. */
+  set(ifindex: number, policy: PortPolicy, isPeerDevice: boolean): boolean {
+    const before = this.#policies.get(ifindex);
+    if (before && policyKey(before) === policyKey(policy)) return false;
+    for (const cidr of policy.addresses) {
+      this.#addresses.set(encodePortAddress(ifindex, cidr.address), encodeU32(cidr.prefixLength));
+      this.#subnets.set(encodePortSubnet(ifindex, cidr), encodeU32(1));
+    }
+    const { mac, addresses } = policy;
+    this.#ports.set(encodeU32(ifindex), encodePort({ mac, addresses, macLimit: limitOf(policy), isPeerDevice }));
+    if (before) this.#removeAddresses(ifindex, before.addresses, policy.addresses);
+    this.#policies.set(ifindex, { ...policy, addresses: [...policy.addresses] });
+    return true;
+  }
+
+  /** From now on everything from this port is dropped, as long as the program still sits there. */
+  remove(ifindex: number): void {
+    this.#ports.delete(encodeU32(ifindex));
+    this.#removeAddresses(ifindex, this.#policies.get(ifindex)?.addresses ?? [], []);
+    this.#policies.delete(ifindex);
+  }
+
+  #removeAddresses(ifindex: number, before: readonly Cidr[], after: readonly Cidr[]): void {
+    const addresses = new Set<Ip>(after.map((cidr) => cidr.address));
+    const subnets = new Set(after.map((cidr) => Buffer.from(encodePortSubnet(ifindex, cidr)).toString("hex")));
+    for (const cidr of before) {
+      if (!addresses.has(cidr.address)) this.#addresses.delete(encodePortAddress(ifindex, cidr.address));
+      const subnet = encodePortSubnet(ifindex, cidr);
+      if (!subnets.has(Buffer.from(subnet).toString("hex"))) this.#subnets.delete(subnet);
+    }
+  }
+
+  #readBack(): void {
+    const addresses = new Map<number, Cidr[]>();
+    for (const [key, value] of this.#addresses.entries()) {
+      const { ifindex, address } = decodePortAddress(key);
+      const list = addresses.get(ifindex) ?? [];
+      list.push({ address, prefixLength: decodeU32(value) });
+      addresses.set(ifindex, list);
+    }
+    for (const [key, value] of this.#ports.entries()) {
+      const ifindex = decodeU32(key);
+      this.#policies.set(ifindex, { ...decodePort(value), addresses: addresses.get(ifindex) ?? [] });
+    }
+  }
+}
+
+function limitOf(policy: PortPolicy): number {
+  return policy.macLimit ?? (policy.mac === undefined ? UNGUARDED_MAC_LIMIT : GUARDED_MAC_LIMIT);
+}
+
+function policyKey(policy: PortPolicy): string {
+  return JSON.stringify([policy.mac, limitOf(policy), policy.addresses.map(formatCidr).sort()]);
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan in the kernel's maps: reading it back, and writing what differs in an order in which no frame finds half a route.
+//   add:    endpoint, neighbour, next hop, tree        remove: the reverse
+// A next hop is one number and a tree is one element, so each changes in one step; an endpoint is replaced as a whole.
+import { FANOUT, FANOUT_SMALL, PROBE_STATE } from "../../native/bpf/maps.ts";
+import type { ObjectKind } from "../../native/bpf/objects.ts";
+import type { BpfMap } from "../../native/libbpf/map.ts";
+import type { BpfObject } from "../../native/libbpf/object.ts";
+import type { ShortId } from "../mesh/peer-name.ts";
+import { ipBytes16 } from "../net/ip.ts";
+import { formatMac } from "../net/mac.ts";
+import type { DatapathPlan, FloodEntry, NeighbourEntry } from "../overlay/plan.ts";
+import type { Log } from "../runtime/log.ts";
+import { decodeEndpointAddress, decodeFlood, decodeU32, encodeEndpoint, encodeFlood, encodeU32 } from "./datapath-codec.ts";
+import type { Underlay } from "./datapath-underlay.ts";
+
+type Bytes = Uint8Array;
+/** Elements by their key as text. */
+type Table = ReadonlyMap<string, { readonly key: Bytes; readonly value: Bytes }>;
+
+export class RouteTables {
+  readonly #object: BpfObject;
+  readonly #fanout: number;
+  readonly #log: Log;
+  #warned = new Set<number>(); // sources whose tree was cut, so that it is said once
+
+  constructor(object: BpfObject, kind: ObjectKind, log: Log) {
+    this.#object = object;
+    this.#fanout = kind === "full" ? FANOUT : FANOUT_SMALL;
+    this.#log = log;
+  }
+
+  /** Everything but `self`, which stands in the settings. */
+  read(dataPort: number): Omit<DatapathPlan, "self"> {
+    const neighbours = new Map<ShortId, NeighbourEntry>();
+    for (const [key, value] of this.#object.map("endpoints").entries()) {
+      neighbours.set(decodeU32(key) as ShortId, { address: decodeEndpointAddress(value), dataPort });
+    }
+    const floods = new Map<ShortId, FloodEntry>();
+    for (const [key, value] of this.#object.map("floods").entries()) floods.set(decodeU32(key) as ShortId, decodeFlood(value));
+    return { neighbours, nextHops: this.#readNextHops(), floods };
+  }
+
+  /** Returns how many elements were written or removed. */
+  apply(plan: DatapathPlan, underlay: Underlay): number {
+    const endpoints = table(
+      [...plan.neighbours].map(([id, { address }]) => [encodeU32(id), encodeEndpoint(underlay.endpoint(address))]),
+    );
+    const neighbours = table([...plan.neighbours].map(([id, { address }]) => [ipBytes16(address), encodeU32(id)]));
+    const floods = table(
+      [...plan.floods].map(([source, flood]) => [encodeU32(source), encodeFlood(this.#fitting(source, flood))]),
+    );
+    const now = { endpoints: this.#read("endpoints"), neighbours: this.#read("neighbours"), floods: this.#read("floods") };
+    const nextHops = this.#readNextHops();
+    const probes = this.#object.map("probes");
+    for (const [key, { key: id }] of endpoints) if (!now.endpoints.has(key)) probes.set(id, new Uint8Array(PROBE_STATE.size));
+    let changed = this.#write("endpoints", now.endpoints, endpoints) + this.#write("neighbours", now.neighbours, neighbours);
+    changed += this.#writeNextHops(nextHops, plan.nextHops) + this.#write("floods", now.floods, floods);
+    changed += this.#removeOthers("floods", now.floods, floods) + this.#removeNextHops(nextHops, plan.nextHops);
+    changed += this.#removeOthers("neighbours", now.neighbours, neighbours);
+    changed += this.#removeOthers("endpoints", now.endpoints, endpoints);
+    for (const [key, { key: id }] of now.endpoints) if (!endpoints.has(key)) probes.delete(id);
+    return changed;
+  }
+
+  /** The underlay's routes may have changed: writes the endpoints' parts that come from them. */
+  refreshEndpoints(underlay: Underlay): number {
+    const now = this.#read("endpoints");
+    const wanted = table(
+      [...now.values()].map(({ key, value }) => [key, encodeEndpoint(underlay.endpoint(decodeEndpointAddress(value)))]),
+    );
+    return this.#write("endpoints", now, wanted);
+  }
+
+  #readNextHops(): Map<ShortId, ShortId> {
+    const nextHops = new Map<ShortId, ShortId>();
+    for (const { count, keys, values } of this.#object.map("nexthops").chunks()) {
+      const [ids, hops] = [new DataView(keys.buffer), new DataView(values.buffer)];
+      for (let i = 0; i < count; i++) {
+        const hop = hops.getUint32(4 * i, true);
+        if (hop !== 0) nextHops.set(ids.getUint32(4 * i, true) as ShortId, hop as ShortId);
+      }
+    }
+    return nextHops;
+  }
+  #writeNextHops(now: ReadonlyMap<ShortId, ShortId>, wanted: ReadonlyMap<ShortId, ShortId>): number {
+    const different = [...wanted].filter(([destination, hop]) => now.get(destination) !== hop);
+    for (const [destination, hop] of different) this.#object.map("nexthops").set(encodeU32(destination), encodeU32(hop));
+    return different.length;
+  }
+  #removeNextHops(now: ReadonlyMap<ShortId, ShortId>, wanted: ReadonlyMap<ShortId, ShortId>): number {
+    const gone = [...now.keys()].filter((destination) => !wanted.has(destination));
+    for (const destination of gone) this.#object.map("nexthops").set(encodeU32(destination), encodeU32(0));
+    return gone.length;
+  }
+
+  // A tree has as many hops as this host has connections, which `--conn-limit` bounds far below what fits.
+  #fitting(source: number, flood: FloodEntry): FloodEntry {
+    if (flood.hops.length <= this.#fanout) return flood;
+    if (!this.#warned.has(source)) {
+      this.#warned.add(source);
+      this.#log.error("too many neighbours for one broadcast tree, some hosts get no broadcasts", {
+        source: formatMac(source),
+        neighbours: flood.hops.length,
+        limit: this.#fanout,
+      });
+    }
+    return { parent: flood.parent, hops: flood.hops.slice(0, this.#fanout) };
+  }
+
+  #read(name: "endpoints" | "neighbours" | "floods"): Table {
+    return table([...this.#object.map(name).entries()]);
+  }
+  #write(name: "endpoints" | "neighbours" | "floods", now: Table, wanted: Table): number {
+    const map: BpfMap = this.#object.map(name);
+    const different = [...wanted].filter(([key, { value }]) => !isEqual(now.get(key)?.value, value));
+    for (const [, { key, value }] of different) map.set(key, value);
+    return different.length;
+  }
+  #removeOthers(name: "endpoints" | "neighbours" | "floods", now: Table, wanted: Table): number {
+    const gone = [...now].filter(([key]) => !wanted.has(key));
+    for (const [, { key }] of gone) this.#object.map(name).delete(key);
+    return gone.length;
+  }
+}
+
+function table(elements: readonly (readonly [key: Bytes, value: Bytes])[]): Table {
+  return new Map(elements.map(([key, value]) => [Buffer.from(key).toString("hex"), { key, value }]));
+}
+
+function isEqual(a: Bytes | undefined, b: Bytes): boolean {
+  return a !== undefined && Buffer.compare(a, b) === 0;
+}

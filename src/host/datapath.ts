@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel switch of this host as the daemon sees it: loads it or takes over what an earlier daemon left, keeps its maps and hooks right, reads
+// its counters. Everything is pinned, so the switch works on while no daemon runs. The programs: native/bpf/switch.bpf.c.
+//
+// The methods act in the calling thread's network namespace; the object is to be used in the one it was opened in.
+import { rmSync } from "node:fs";
+import { DROP_REASONS, type DropReason, EVENTS, PEER_COUNTS, SETTING_FLAG, type SwitchEvent } from "../../native/bpf/maps.ts";
+import { type ObjectKind, readObject } from "../../native/bpf/objects.ts";
+import { isSystemError } from "../../native/errno.ts";
+import { kernelNanoseconds } from "../../native/libbpf/ktime.ts";
+import type { BpfObject } from "../../native/libbpf/object.ts";
+import type { ShortId } from "../mesh/peer-name.ts";
+import type { Ip } from "../net/ip.ts";
+import type { Mac } from "../net/mac.ts";
+import type { DatapathPlan } from "../overlay/plan.ts";
+import type { Log } from "../runtime/log.ts";
+import {
+  decodeMacKey,
+  decodePeerCounts,
+  decodeSettings,
+  encodeMacKey,
+  encodeSettings,
+  encodeU32,
+  type PeerTraffic,
+  readMacEntry,
+  type Settings,
+  sumCounts,
+  type Traffic,
+} from "./datapath-codec.ts";
+import { type AttachKind, chooseAttach, type Hook, Hooks, pinnedHooks } from "./datapath-hooks.ts";
+import { copyMaps, linksFolder, loadSwitch, preparePins, removePins } from "./datapath-pins.ts";
+import { type PortPolicy, PortTables } from "./datapath-ports.ts";
+import { type ProbeReply, Probes } from "./datapath-probes.ts";
+import { RouteTables } from "./datapath-routes.ts";
+import { Underlay } from "./datapath-underlay.ts";
+import { ProbeSocket } from "./probe-socket.ts";
+
+export type { PortPolicy } from "./datapath-ports.ts";
+
+export interface DatapathOptions {
+  readonly bridgeIfindex: number;
+  readonly vxlanIfindex: number;
+  /** On a BPF file system: /sys/fs/bpf/weave. */
+  readonly pinDir: string;
+  readonly log: Log;
+  /** Default "auto": the best the kernel takes. */
+  readonly object?: "auto" | ObjectKind;
+  readonly attach?: "auto" | AttachKind;
+}
+/** For tests of single parts and of upgrades. */
+export interface DatapathTuning {
+  readonly bypass?: boolean;
+  readonly unwrap?: boolean;
+  readonly ttl?: number;
+  readonly macAgeMs?: number;
+  readonly macStampMs?: number;
+  readonly layout?: number;
+  readonly readBytes?: (kind: ObjectKind) => Uint8Array;
+}
+
+const MAC_AGE_MS = 300_000; // as the bridge's
+const MAC_STAMP_MS = 30_000;
+const TTL = 64;
+const NS_PER_MS = 1_000_000n;
+
+export class Datapath implements Disposable {
+  readonly kind: { readonly object: ObjectKind; readonly attach: AttachKind };
+  readonly #options: DatapathOptions;
+  readonly #object: BpfObject;
+  readonly #hooks: Hooks;
+  readonly #underlay: Underlay;
+  readonly #probeSocket: ProbeSocket;
+  readonly #routes: RouteTables;
+  readonly #ports: PortTables;
+  readonly #probes: Probes;
+  #watched: readonly number[] = [];
+
+  private constructor(
+    options: DatapathOptions,
+    object: BpfObject,
+    kind: ObjectKind,
+    hooks: Hooks,
+    underlay: Underlay,
+    socket: ProbeSocket,
+  ) {
+    this.kind = { object: kind, attach: hooks.kind };
+    this.#options = options;
+    this.#object = object;
+    this.#hooks = hooks;
+    this.#underlay = underlay;
+    this.#probeSocket = socket;
+    this.#routes = new RouteTables(object, kind, options.log);
+    this.#ports = new PortTables(object);
+    this.#probes = new Probes(object.map("probes"));
+  }
+
+  /** Loads the switch and attaches it to the VXLAN device, using the maps that are pinned and exchanging programs without losing a frame.
+   *  When a device was made anew, dispose and open again.
+   *  @throws {UserError} no BPF file system, no permission, or a kernel that cannot run it  @throws {SystemError} */
+  static open(options: DatapathOptions, tuning: DatapathTuning = {}): Datapath {
+    const { pinDir, log } = options;
+    preparePins(pinDir);
+    const wanted = options.object ?? "auto";
+    const kinds: readonly ObjectKind[] = wanted === "auto" ? ["full", "small"] : [wanted];
+    using undo = new DisposableStack();
+    const layout = tuning.layout === undefined ? {} : { layout: tuning.layout };
+    const loaded = loadSwitch({ pinDir, kinds, readBytes: tuning.readBytes ?? readObject, log, ...layout });
+    undo.use(loaded.object);
+    const underlay = undo.use(Underlay.open());
+    const dataPort = underlay.links.get(options.vxlanIfindex)?.vxlan?.port ?? 0;
+    const socket = undo.use(ProbeSocket.open(dataPort));
+    const folder = linksFolder(pinDir);
+    const attach =
+      options.attach === undefined || options.attach === "auto" ? chooseAttach(folder, loaded.object) : options.attach;
+    if (attach === "tc") for (const hook of pinnedHooks(folder)) new Hooks("tcx", folder, loaded.object).detach(hook);
+    const isUnfilled = loaded.isFresh || readSettings(loaded.object).self === 0;
+    if (isUnfilled) for (const old of loaded.superseded) copyMaps(old, loaded.object, log);
+    writeSettings(loaded.object, options.vxlanIfindex, dataPort, tuning);
+    const datapath = new Datapath(
+      options,
+      loaded.object,
+      loaded.kind,
+      new Hooks(attach, folder, loaded.object),
+      underlay,
+      socket,
+    );
+    datapath.#takeOver();
+    for (const old of loaded.superseded) removePins(old);
+    undo.move();
+    return datapath;
+  }
+
+  /** The switch goes on working. */
+  [Symbol.dispose](): void {
+    this.#probeSocket[Symbol.dispose]();
+    this.#underlay[Symbol.dispose]();
+    this.#object[Symbol.dispose]();
+  }
+
+  /** What the kernel holds, for example routes left by an earlier daemon; undefined before the first `apply` ever. */
+  read(): DatapathPlan | undefined {
+    const { self, dataPort } = readSettings(this.#object);
+    return self === 0 ? undefined : { self: self as ShortId, ...this.#routes.read(dataPort) };
+  }
+
+  /** Makes the kernel hold the plan: only what differs is touched, in an order that never leaves half a route. A neighbour with another data
+   *  port than ours cannot be reached, because the VXLAN device sends to its own port only: it is left out, and said so. */
+  apply(plan: DatapathPlan): { changed: number } {
+    const settings = readSettings(this.#object);
+    const isNewSelf = settings.self !== plan.self;
+    if (isNewSelf) this.#object.map("settings").set(encodeU32(0), encodeSettings({ ...settings, self: plan.self }));
+    const changed = this.#routes.apply(this.#reachable(plan, settings.dataPort), this.#underlay);
+    return { changed: changed + (isNewSelf ? 1 : 0) };
+  }
+
+  /** Guards and accelerates a container's host-side link. Calling it again changes the policy. The link should still be switched off when
+   *  this is called first. @throws {SystemError} ENODEV: no such link */
+  attachPort(ifindex: number, policy: PortPolicy): void {
+    const link = this.#underlay.links.get(ifindex);
+    this.#ports.set(ifindex, policy, link?.kind === "veth" && link.peerNetnsId !== undefined);
+    for (const hook of portHooks(ifindex)) this.#hooks.ensure(hook);
+  }
+
+  /** Forgets the port and its MACs. Remove the link or switch it off before: without the programs nothing guards it. */
+  detachPort(ifindex: number): void {
+    const policy = this.#ports.policies().get(ifindex);
+    this.#ports.remove(ifindex);
+    this.#forgetMacsOf(ifindex, policy);
+    for (const hook of portHooks(ifindex)) this.#hooks.detach(hook);
+  }
+
+  ports(): ReadonlyMap<number, PortPolicy> {
+    return this.#ports.policies();
+  }
+
+  /** Where frames of other hosts arrive: there the relay short cut runs. Links that are not there or not Ethernet are left out. */
+  setUnderlay(ifindexes: readonly number[]): void {
+    const before = this.#watched;
+    this.#watched = this.#underlay.watch(ifindexes);
+    for (const ifindex of this.#watched) this.#hooks.ensure({ program: "underlay_ingress", ifindex });
+    for (const ifindex of before)
+      if (!this.#watched.includes(ifindex)) this.#hooks.detach({ program: "underlay_ingress", ifindex });
+    this.#routes.refreshEndpoints(this.#underlay);
+  }
+
+  /** Puts back what somebody removed (filters, links, a discipline in front of the VXLAN device) and looks the underlay's routes up again.
+   *  Names what it repaired. */
+  ensureAttached(): string[] {
+    const repaired: string[] = [];
+    for (const hook of this.#wantedHooks()) if (this.#repair(hook)) repaired.push(`${hook.program} at link ${hook.ifindex}`);
+    const { links } = this.#underlay;
+    const qdisc = links.foreignQdisc(this.#options.vxlanIfindex);
+    // A queue there would send frames with the tunnel key of whichever frame came last on that CPU.
+    if (qdisc !== undefined && links.deleteRootQdisc(this.#options.vxlanIfindex))
+      repaired.push(`queueing discipline '${qdisc}' at the VXLAN device`);
+    this.#underlay.watch(this.#watched);
+    if (this.#routes.refreshEndpoints(this.#underlay) > 0) repaired.push("routes of the underlay");
+    return repaired;
+  }
+
+  /** Sends a path probe; `padToBytes` is the length of the inner frame, Ethernet header included. A probe that cannot be sent is a lost one. */
+  probe(neighbour: ShortId, address: Ip, sequence: number, padToBytes?: number): void {
+    const self = readSettings(this.#object).self as ShortId;
+    if (self === (0 as number)) return;
+    this.#probes.sent(neighbour, sequence);
+    this.#probeSocket.send({
+      self,
+      neighbour,
+      address,
+      sequence,
+      ...(padToBytes === undefined ? {} : { frameBytes: padToBytes }),
+    });
+  }
+  /** Answers since the last call. Poll it while probes are under way; it costs nothing otherwise. */
+  probeReplies(): Iterable<ProbeReply> {
+    return this.#probes.replies();
+  }
+
+  /** Frames a direct neighbour handed to us and we to it, probes included. */
+  activity(neighbour: ShortId): { received: number; sent: number } {
+    const traffic = this.#peerTraffic(neighbour);
+    return { received: traffic.fromNeighbour.packets, sent: traffic.toNeighbour.packets };
+  }
+
+  counters(): {
+    readonly drops: Readonly<Record<DropReason, Traffic>>;
+    readonly events: Readonly<Record<SwitchEvent, Traffic>>;
+    /** Known peers, and frames flooded along trees under 0xfff. */
+    readonly peers: ReadonlyMap<ShortId, PeerTraffic>;
+  } {
+    const plan = this.read();
+    const ids = new Set<ShortId>([...(plan?.nextHops.keys() ?? []), ...(plan?.neighbours.keys() ?? []), 0xfff as ShortId]);
+    return {
+      drops: this.#countsByName("drops", DROP_REASONS),
+      events: this.#countsByName("events", EVENTS),
+      peers: new Map([...ids].sort((a, b) => a - b).map((id) => [id, this.#peerTraffic(id)])),
+    };
+  }
+
+  /** The MAC table, entries that have aged left out. `ifindex` 0: behind the bridge at a link that is no port of ours, or remote. */
+  macs(): { mac: Mac; peer: ShortId | 0; ifindex: number; ageMs: number }[] {
+    const now = kernelNanoseconds();
+    const { ageNs } = readSettings(this.#object);
+    const found: { mac: Mac; peer: ShortId | 0; ifindex: number; ageMs: number }[] = [];
+    for (const { count, keys, values } of this.#object.map("macs").chunks()) {
+      for (let i = 0; i < count; i++) {
+        const { peer, ifindex, stampNs } = readMacEntry(values, i * 16);
+        const age = now > stampNs ? now - stampNs : 0n;
+        if (age <= ageNs)
+          found.push({ mac: decodeMacKey(keys, i * 8), peer: peer as ShortId | 0, ifindex, ageMs: Number(age / NS_PER_MS) });
+      }
+    }
+    return found;
+  }
+  forgetMac(mac: Mac): void {
+    if (!this.#object.map("macs").delete(encodeMacKey(mac))) return;
+    // Ports remember their last source: a new generation makes them look again.
+    const settings = readSettings(this.#object);
+    this.#object.map("settings").set(encodeU32(0), encodeSettings({ ...settings, generation: (settings.generation + 1) >>> 0 }));
+  }
+
+  /** Detaches and unpins everything of ours; the object cannot be used afterwards. */
+  remove(): void {
+    for (const hook of [...this.#wantedHooks(), ...this.#foundHooks()]) this.#hooks.detach(hook);
+    this[Symbol.dispose]();
+    rmSync(this.#options.pinDir, { recursive: true, force: true });
+  }
+
+  /** Puts our programs wherever earlier ones are, and drops what belongs to links that are gone. */
+  #takeOver(): void {
+    const links = new Set(this.#underlay.links.list().map((link) => link.index));
+    for (const ifindex of [...this.#ports.policies().keys()]) if (!links.has(ifindex)) this.detachPort(ifindex);
+    const wanted = this.#wantedHooks();
+    const kept = (hook: Hook) => wanted.some((other) => other.program === hook.program && other.ifindex === hook.ifindex);
+    const others = this.#foundHooks().filter((hook) => !kept(hook));
+    const underlay = others.filter((hook) => hook.program === "underlay_ingress" && links.has(hook.ifindex));
+    for (const hook of others) if (!underlay.includes(hook)) this.#hooks.detach(hook);
+    this.#watched = this.#underlay.watch(underlay.map((hook) => hook.ifindex));
+    for (const hook of this.#wantedHooks()) this.#hooks.ensure(hook);
+  }
+
+  #foundHooks(): Hook[] {
+    const guarded = new Set([this.#options.vxlanIfindex, ...this.#ports.policies().keys()]);
+    const others = this.#underlay.links.list().map((link) => link.index);
+    return this.#hooks.found(others.filter((index) => !guarded.has(index)));
+  }
+
+  #wantedHooks(): Hook[] {
+    const { vxlanIfindex } = this.#options;
+    return [
+      { program: "vx_ingress", ifindex: vxlanIfindex },
+      { program: "vx_egress", ifindex: vxlanIfindex },
+      ...[...this.#ports.policies().keys()].flatMap(portHooks),
+      ...this.#watched.map((ifindex): Hook => ({ program: "underlay_ingress", ifindex })),
+    ];
+  }
+
+  #repair(hook: Hook): boolean {
+    try {
+      return this.#hooks.ensure(hook) !== "kept";
+    } catch (thrown) {
+      if (isSystemError(thrown, "ENODEV", "EINVAL", "ENOENT")) return false; // the link is gone: whoever owns it notices
+      throw thrown;
+    }
+  }
+
+  #reachable(plan: DatapathPlan, dataPort: number): DatapathPlan {
+    const others = [...plan.neighbours].filter(([, neighbour]) => neighbour.dataPort !== dataPort);
+    if (others.length === 0) return plan;
+    const refused = new Set(others.map(([id]) => id));
+    for (const [, { address, dataPort: port }] of others) {
+      this.#options.log.warn("no data path to a neighbour with another data port", {
+        address,
+        port,
+        reason: `ours is ${dataPort}`,
+      });
+    }
+    return {
+      self: plan.self,
+      neighbours: new Map([...plan.neighbours].filter(([id]) => !refused.has(id))),
+      nextHops: new Map([...plan.nextHops].filter(([, hop]) => !refused.has(hop))),
+      floods: new Map(
+        [...plan.floods]
+          .filter(([, flood]) => !refused.has(flood.parent as ShortId))
+          .map(([id, flood]) => [id, { parent: flood.parent, hops: flood.hops.filter((hop) => !refused.has(hop)) }]),
+      ),
+    };
+  }
+
+  #forgetMacsOf(ifindex: number, policy: PortPolicy | undefined): void {
+    const macs = this.#object.map("macs");
+    const isThere = (value: Uint8Array) => readMacEntry(value, 0).ifindex === ifindex;
+    if (policy?.mac !== undefined) {
+      const key = encodeMacKey(policy.mac);
+      const value = macs.get(key);
+      if (value && isThere(value)) macs.delete(key);
+      return;
+    }
+    for (const [key, value] of macs.entries()) if (isThere(value)) macs.delete(key);
+  }
+
+  #peerTraffic(peer: ShortId): PeerTraffic {
+    return decodePeerCounts(this.#object.map("peers").get(encodeU32(peer)) ?? new Uint8Array(PEER_COUNTS.size));
+  }
+  #countsByName<Name extends string>(map: "drops" | "events", names: readonly Name[]): Record<Name, Traffic> {
+    const counts = names.map((name, index) => {
+      const value = this.#object.map(map).get(encodeU32(index));
+      return [name, value ? sumCounts(value, 16) : { packets: 0, bytes: 0 }] as const;
+    });
+    return Object.fromEntries(counts) as Record<Name, Traffic>; // every name is there
+  }
+}
+
+function portHooks(ifindex: number): Hook[] {
+  return [
+    { program: "veth_ingress", ifindex },
+    { program: "veth_egress", ifindex },
+  ];
+}
+
+function readSettings(object: BpfObject): Settings {
+  const bytes = object.map("settings").get(encodeU32(0));
+  if (bytes === undefined) throw new TypeError("the settings of the switch have no element");
+  return decodeSettings(bytes);
+}
+
+function writeSettings(object: BpfObject, vxlanIfindex: number, dataPort: number, tuning: DatapathTuning): void {
+  const { self, generation } = readSettings(object);
+  let flags = 0;
+  if (tuning.bypass ?? true) flags |= SETTING_FLAG.BYPASS;
+  if (tuning.unwrap ?? true) flags |= SETTING_FLAG.DECAP;
+  const settings: Settings = {
+    self,
+    vxlanIfindex,
+    flags,
+    ttl: tuning.ttl ?? TTL,
+    ageNs: BigInt(tuning.macAgeMs ?? MAC_AGE_MS) * NS_PER_MS,
+    stampNs: BigInt(tuning.macStampMs ?? MAC_STAMP_MS) * NS_PER_MS,
+    dataPort,
+    generation: (generation + 1) >>> 0,
+  };
+  object.map("settings").set(encodeU32(0), encodeSettings(settings));
+}
