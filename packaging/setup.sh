@@ -83,12 +83,12 @@ present() {
 
 # First of the candidates that the package index offers; nothing when it offers none.
 offered() {
-  local candidate
+  local candidate policy
   for candidate in "$@"; do
-    if apt-cache policy "$candidate" 2>/dev/null | grep -q '^  Candidate: [^(]'; then
-      echo "$candidate"
-      return 0
-    fi
+    policy="$(apt-cache policy "$candidate" 2>/dev/null)" || continue
+    [[ "$policy" == *"  Candidate: "[^\(]* ]] || continue
+    echo "$candidate"
+    return 0
   done
   return 1
 }
