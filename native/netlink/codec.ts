@@ -248,14 +248,6 @@ export class Attributes {
     const at = this.#find(type, headerBytes);
     return at < 0 ? NONE : Attributes.read(this.#view, at + headerBytes, at + this.#lengthOf(type));
   }
-  /** Every nested attribute, for lists whose types are mere numbers. */
-  *each(): Generator<readonly [type: number, inside: Attributes]> {
-    for (let i = 0; i < this.#found.length; i += 3) {
-      const start = this.#found[i + 1]!; // found grows by threes
-      yield [this.#found[i]!, Attributes.read(this.#view, start, start + this.#found[i + 2]!)];
-    }
-  }
-
   #find(type: number, minimum: number): number {
     for (let i = this.#found.length - 3; i >= 0; i -= 3) {
       if (this.#found[i] === type) return this.#found[i + 2]! >= minimum ? this.#found[i + 1]! : -1; // found grows by threes

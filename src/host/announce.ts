@@ -9,7 +9,7 @@ import type { Mac } from "../net/mac.ts";
 import { inNetns, type Netns } from "./netns.ts";
 
 /** Sends the announcements out of the interface `linkName`, which must be up; `netns` is where it lives when that is not the calling
- *  thread's namespace. @throws {PcapError} no such interface, or it is down  @throws {MissingLibraryError} libpcap is not installed */
+ *  thread's namespace. Blocks for 8 to 16 ms, while libpcap's packet ring is set up. @throws {PcapError} no such interface, or it is down  @throws {MissingLibraryError} libpcap is not installed */
 export function announce(linkName: string, mac: Mac, addresses: readonly Ip[], netns?: Netns): void {
   const open = (): Injector => Injector.open(linkName);
   using injector = netns === undefined ? open() : inNetns(netns, open);

@@ -31,9 +31,7 @@ function readAll(attributes: Attributes, depth: number): void {
 test("attributes of random bytes are read without throwing and without end", () => {
   fc.assert(
     fc.property(anyBytes, fc.integer({ min: -4, max: 410 }), fc.integer({ min: -4, max: 410 }), (bytes, start, end) => {
-      const attributes = Attributes.read(viewOf(bytes), start, end);
-      readAll(attributes, 1);
-      expect([...attributes.each()].length).toBeLessThanOrEqual(bytes.length / 4);
+      readAll(Attributes.read(viewOf(bytes), start, end), 1);
     }),
   );
 });
