@@ -84,11 +84,8 @@ export function planPort(attachment: Attachment): PortPlan {
   };
 }
 
-/** What the switch checks at the port. A virtual machine chooses its own MAC, so a tap is held to its addresses only. */
+/** What the switch checks at the port. A virtual machine chooses its own MAC, which nobody tells us, so a tap is not checked. */
 export function planGuard(attachment: Attachment): PortGuard {
-  return {
-    guarded: attachment.guarded,
-    mac: attachment.guarded && attachment.kind === "veth" ? attachment.mac : undefined,
-    addresses: heldAddresses(attachment),
-  };
+  const isChecked = attachment.guarded && attachment.kind === "veth";
+  return { mac: isChecked ? attachment.mac : undefined, addresses: heldAddresses(attachment) };
 }

@@ -129,11 +129,9 @@ export interface SwitchPorts {
   detachPort(ifindex: number): void;
 }
 export interface PortGuard {
-  /** False: any MAC and any address may send; router advertisements and DHCP answers too. */
-  readonly guarded: boolean;
-  /** The only source MAC; undefined: not known (a virtual machine's), any. */
+  /** The only source MAC; undefined: nothing is checked, neither MACs nor addresses nor router advertisements. */
   readonly mac: Mac | undefined;
-  /** The only IP sources, with their subnets, from which the port gets multicast. */
+  /** The only IP sources, with the subnets from which the port gets multicast. */
   readonly addresses: readonly Cidr[];
 }
 

@@ -56,9 +56,9 @@ describe("an attachment's record", () => {
     expect(commit(removing)).toEqual(RECORD);
   });
 
-  test("the guard names the MAC of a container, not that of a virtual machine, and nothing when it is off", () => {
-    expect(planGuard(RECORD)).toMatchObject({ guarded: true, mac: RECORD.mac });
-    expect(planGuard({ ...RECORD, kind: "tap" })).toMatchObject({ guarded: true, mac: undefined });
-    expect(planGuard({ ...RECORD, guarded: false })).toMatchObject({ guarded: false, mac: undefined });
+  test("the guard is the MAC of a container; a virtual machine, or a port without spoof check, has none", () => {
+    expect(planGuard(RECORD)).toEqual({ mac: RECORD.mac, addresses: [ONE] });
+    expect(planGuard({ ...RECORD, kind: "tap" }).mac).toBeUndefined();
+    expect(planGuard({ ...RECORD, guarded: false }).mac).toBeUndefined();
   });
 });
