@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A conversation with the kernel: request and acknowledgement, request and one answer, dump. Blocking, 20 to 60 µs a round trip, so it is
 // fine on the main thread. The socket talks to the network namespace it was opened in, wherever the thread is later.
-import { ERRNO } from "../errno.ts";
+import { ERRNO, isSystemError } from "../errno.ts";
 import { allocate } from "../ffi.ts";
 import { close } from "../libc/fd.ts";
 import { AF, netlinkAddress, SOCKADDR_NL } from "../libc/sockaddr.ts";
@@ -40,9 +40,7 @@ export class NetlinkSocket implements Disposable {
     try {
       bind(fd, netlinkAddress(), "netlink");
       setReceiveTimeout(fd, ANSWER_TIMEOUT_MS);
-      setIntOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK");
-      setIntOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK");
-      setIntOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1, "NETLINK_GET_STRICT_CHK");
+      for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) enable(fd, option);
       return new NetlinkSocket(fd);
     } catch (thrown) {
       close(fd);
@@ -134,5 +132,14 @@ export class NetlinkSocket implements Disposable {
   #open(): number {
     if (this.#fd === null) throw new TypeError("the netlink socket is closed");
     return this.#fd;
+  }
+}
+
+// Kernels before 4.3, 4.12 and 4.20 lack them: errors then have no words, and dumps are filtered by the reader only.
+function enable(fd: number, option: number): void {
+  try {
+    setIntOption(fd, SOL_NETLINK, option, 1, `netlink option ${option}`);
+  } catch (thrown) {
+    if (!isSystemError(thrown, "ENOPROTOOPT")) throw thrown;
   }
 }

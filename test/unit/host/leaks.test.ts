@@ -41,10 +41,10 @@ describe.skipIf(!isRoot)("no descriptor is left open (needs root)", () => {
     });
   });
 
-  test("by making and removing a bridge with a container, 30 times", async () => {
+  test("by making and removing a bridge with a container, 10 times", async () => {
     using scratch = ScratchNetns.make();
     const plan = { bridge: "weave", vxlan: "vxlan-6784", port: 6784, mtuBytes: 1410, mac: testMac(1) };
-    await expectNoLeak(30, () => {
+    await expectNoLeak(10, () => {
       using guest = ScratchNetns.make();
       const { bridgeIndex } = ensureBridge(scratch.links, plan, scratch.netns);
       scratch.links.createVeth(
