@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave daemon [flags] [<peer>...]`: this process becomes the daemon. Flags win over what `launch` stored.
 import { command } from "./command.ts";
-import { EXIT } from "./context.ts";
+import { type Cli, EXIT } from "./context.ts";
 import { loadDaemonConfig } from "./load-daemon-config.ts";
-import { translateOldFlags } from "./old-flags.ts";
+import { dropOldRange, translateOldFlags } from "./old-flags.ts";
 import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
 import { requireDaemonPrivileges } from "./privileges.ts";
 
@@ -16,8 +16,9 @@ export const daemon = command({
     ...OPTION_FLAGS,
   },
   usageExit: EXIT.badDaemonFlag,
-  translate: (cli, argv) => translateOldFlags(argv, (sentence) => cli.err(`weave daemon: ${sentence}\n`)),
-  async run(cli, _args, { flags, words: peers }) {
+  translate: (cli, argv) => translateOldFlags(argv, warning(cli)),
+  async run(cli, _args, { flags, words }) {
+    const peers = dropOldRange(words, warning(cli));
     const { config } = loadDaemonConfig(givenOptions(flags), peers, cli.env);
     await requireDaemonPrivileges(cli);
     const { runDaemon } = await import("../daemon/start.ts");
@@ -25,3 +26,7 @@ export const daemon = command({
     return EXIT.done;
   },
 });
+
+function warning(cli: Cli): (sentence: string) => void {
+  return (sentence) => cli.err(`weave daemon: ${sentence}\n`);
+}

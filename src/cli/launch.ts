@@ -9,7 +9,7 @@ import { OPTION_KEYS, OPTIONS } from "../config/options.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { command, JSON_FLAG } from "./command.ts";
 import { type Cli, EXIT, outJson } from "./context.ts";
-import { translateOldFlags } from "./old-flags.ts";
+import { dropOldRange, translateOldFlags } from "./old-flags.ts";
 import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
 import { requireDaemonPrivileges } from "./privileges.ts";
 import { DidNotStart, runningDaemon, startDaemon } from "./service.ts";
@@ -25,8 +25,9 @@ of this peer.`,
     ...JSON_FLAG,
   },
   usageExit: EXIT.badDaemonFlag,
-  translate: (cli, argv) => translateOldFlags(argv, (sentence) => cli.err(`weave launch: ${sentence}\n`)),
-  async run(cli, _args, { flags, words: peers }) {
+  translate: (cli, argv) => translateOldFlags(argv, warning(cli)),
+  async run(cli, _args, { flags, words }) {
+    const peers = dropOldRange(words, warning(cli));
     const loaded = loadConfig({ flags: givenOptions(flags), peers, env: cli.env, hostname: hostname() });
     await requireDaemonPrivileges(cli);
     const running = await runningDaemon();
@@ -38,6 +39,10 @@ of this peer.`,
     return EXIT.done;
   },
 });
+
+function warning(cli: Cli): (sentence: string) => void {
+  return (sentence) => cli.err(`weave launch: ${sentence}\n`);
+}
 
 async function storeAndStart(cli: Cli, loaded: Loaded): Promise<Health> {
   const { dataDir } = loaded.config;

@@ -110,11 +110,11 @@ export function translateOldFlags(argv: readonly string[], warn: (sentence: stri
     }
     if (old.why === MEANINGLESS) warn(`'${written}' is ignored: ${old.why}`);
   }
-  return dropOldRange(words, warn);
+  return words;
 }
 
-/** The oldest form was `weave launch 10.0.0.1/16 peers…`. */
-function dropOldRange(words: readonly string[], warn: (sentence: string) => void): readonly string[] {
+/** The oldest form was `weave launch 10.0.0.1/16 peers…`; here without the network. @param words that are no flags */
+export function dropOldRange(words: readonly string[], warn: (sentence: string) => void): readonly string[] {
   const [first = "", ...rest] = words;
   if (parseCidr(first) === undefined) return words;
   warn(`'${first}' is ignored: launch does not take a network any more`);

@@ -4,6 +4,7 @@ import { type Cidr, networkOf, parseCidr } from "../net/cidr.ts";
 import { formatIpPort, parseHostPort } from "../net/endpoint.ts";
 import { type Ip, isIpv6, parseIp } from "../net/ip.ts";
 import { formatMac, parseMac } from "../net/mac.ts";
+import { UserError } from "../runtime/errors.ts";
 import { LOG_LEVELS, type LogLevel } from "../runtime/log.ts";
 import { badValue } from "./option.ts";
 
@@ -104,9 +105,6 @@ export function formatListenAddress(listen: ListenAddress | null): string {
 /** A target as people write it; names are resolved later. */
 export function readPeer(text: string): string {
   if (parseHostPort(text) !== undefined) return text;
-  return badValuePeer(text);
-}
-
-function badValuePeer(text: string): never {
-  return badValue("peer", text, "not a host", "write a name or an address, with :port when it is not the default");
+  const hint = "write a name or an address, with :port when it is not the default";
+  throw new UserError("bad-request", `invalid peer '${text}'`, hint);
 }
