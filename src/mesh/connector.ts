@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps us connected: to the targets people named, to the peers the topology names, and for a while to those it named before, so that
+// two halves of a divided mesh find each other again.
+
+import { parseHostPort } from "../net/endpoint.ts";
+import type { Clock, Instant } from "../runtime/clock.ts";
+import { UserError } from "../runtime/errors.ts";
+import type { Random } from "../runtime/random.ts";
+import { dialAddress, ipOf, withPort } from "./address.ts";
+import { limitReason } from "./admission.ts";
+import { type Attempt, Dialer } from "./dialer.ts";
+import { addressesOf, choosePeers, dialsFirst, SECOND_DIALLER_MS, wantedDegree } from "./discovery.ts";
+import type { Acquaintance } from "./neighbour.ts";
+import type { Neighbours, Outcome } from "./neighbours.ts";
+import type { PeerName } from "./peer-name.ts";
+import type { HelloSource, Link, Transport } from "./ports.ts";
+import type { Topology } from "./topology.ts";
+
+/** Former neighbours that are still tried, with back-off. */
+const LOST_MAX = 64;
+const LOST_KEEP_MS = 24 * 3600_000;
+
+export interface ConnectorPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  readonly hello: HelloSource;
+  readonly neighbours: Neighbours;
+  readonly topology: Topology;
+  readonly self: PeerName;
+  /** Our own TCP port: also the one of targets without. */
+  readonly port: number;
+  readonly discovery: boolean;
+  /** 0: none. */
+  readonly limit: number;
+  isRevoked(key: string): boolean;
+  admit(link: Link, report: (outcome: Outcome) => void): void;
+}
+
+export class Connector {
+  readonly #ports: ConnectorPorts;
+  readonly #dialer: Dialer;
+  readonly #targets = new Set<string>();
+  readonly #lost = new Map<PeerName, { address: string; since: Instant }>();
+  #isStopped = false;
+
+  constructor(ports: ConnectorPorts) {
+    this.#ports = ports;
+    const { clock, random, transport, hello } = ports;
+    this.#dialer = new Dialer({
+      clock,
+      random,
+      dial: (address, done) => transport.dial(address, hello, done),
+      admit: ports.admit,
+      addresses: (attempt) => this.#addresses(attempt),
+      isSatisfied: (attempt) => this.#isSatisfied(attempt),
+      limitReached: () => (ports.limit > 0 && ports.neighbours.count >= ports.limit ? limitReason(ports.limit) : undefined),
+    });
+  }
+
+  attempts(): Iterable<Attempt> {
+    return this.#dialer.attempts();
+  }
+  /** As their owner wrote them, sorted. */
+  targets(): string[] {
+    return [...this.#targets].sort();
+  }
+
+  /** @throws {UserError} one of them is not `host[:port]`; then none is taken */
+  connect(targets: readonly string[], replace: boolean): void {
+    for (const target of targets) {
+      if (parseHostPort(target)) continue;
+      throw new UserError("bad-request", `'${target}' is not a host`, "write host, host:port, address or [ipv6]:port");
+    }
+    if (replace) this.forget([...this.#targets].filter((target) => !targets.includes(target)));
+    for (const target of targets) {
+      this.#targets.add(target);
+      this.#dialer.want(target, "target", undefined);
+    }
+  }
+
+  forget(targets: readonly string[]): void {
+    for (const target of targets) if (this.#targets.delete(target)) this.#dialer.drop(target);
+  }
+
+  #addresses(attempt: Attempt): readonly string[] {
+    const { topology, port } = this.#ports;
+    if (attempt.kind === "target") {
+      const address = dialAddress(attempt.key, port);
+      return address === undefined ? [] : [address];
+    }
+    if (attempt.peer === undefined) return [];
+    const known = addressesOf(attempt.peer, topology.get(attempt.peer)?.port, topology.records());
+    const former = this.#ports.neighbours.get(attempt.peer)?.facts ?? this.#lost.get(attempt.peer);
+    const remembered = former && ("port" in former ? listening(former) : former.address);
+    return remembered === undefined || known.includes(remembered) ? known : [remembered, ...known];
+  }
+
+  #isSatisfied(attempt: Attempt): boolean {
+    const { neighbours } = this.#ports;
+    if (attempt.peer !== undefined) return neighbours.get(attempt.peer)?.link !== undefined;
+    const parsed = parseHostPort(attempt.key);
+    for (const { link, facts } of neighbours.all()) {
+      if (!link || ipOf(facts.address) !== parsed?.host) continue;
+      if (parsed.port === undefined || parsed.port === facts.port) return true;
+    }
+    return false;
+  }
+
+  /** A control connection came. */
+  opened(peer: PeerName): void {
+    this.#lost.delete(peer);
+    this.#dialer.refresh();
+  }
+
+  /** A control connection is gone; `facts` as they were. */
+  closed(facts: Acquaintance, reason: string, wasWelcomed: boolean, isFinal: boolean): void {
+    if (!wasWelcomed) this.#dialer.refused(facts.name, reason, isFinal);
+    if (this.#isStopped) return;
+    this.#dialer.refresh();
+  }
+
+  /** A neighbour that was with us is gone without saying that it leaves. */
+  lost(facts: Acquaintance): void {
+    const address = listening(facts);
+    if (!this.#ports.discovery || address === undefined || this.#isStopped) return;
+    this.#lost.delete(facts.name);
+    this.#lost.set(facts.name, { address, since: this.#ports.clock.now() });
+    if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.keys().next().value!);
+  }
+
+  /** Somebody is known to be alive: an inbound connection, or the topology names it anew. */
+  signOfLife(peer: PeerName): void {
+    this.#dialer.wake((attempt) => attempt.peer === peer);
+  }
+  /** An address is known to be alive, whoever is there. */
+  addressAlive(address: string): void {
+    const ip = ipOf(address);
+    this.#dialer.wake(
+      (attempt) => attempt.kind === "target" && (parseHostPort(attempt.key)?.host === ip || ipOf(attempt.lastAddress) === ip),
+    );
+  }
+  networkChanged(): void {
+    this.#dialer.wake(() => true);
+  }
+
+  /** Looks whom the topology names, and whom we still want. Called when it changed and now and then. */
+  survey(): void {
+    if (!this.#ports.discovery || this.#isStopped) return;
+    const { topology, neighbours, self, limit } = this.#ports;
+    this.#forgetLost();
+    const reachable = topology.reachable();
+    const unconnected = [...reachable].filter((name) => name !== self && !neighbours.get(name)?.link);
+    const isFull = wantedDegree(reachable.size - 1, limit) === reachable.size - 1;
+    this.#dropIdle(reachable, isFull);
+    const wanted = isFull ? unconnected : this.#choose(unconnected);
+    for (const name of [...wanted, ...this.#lost.keys(), ...this.#staleNames()]) this.#want(name, isFull);
+  }
+
+  #staleNames(): PeerName[] {
+    return [...this.#ports.neighbours.all()].filter((neighbour) => !neighbour.link).map((neighbour) => neighbour.name);
+  }
+
+  #want(name: PeerName, isFull: boolean): void {
+    const key = `peer ${name}`;
+    const record = this.#ports.topology.get(name);
+    if (this.#dialer.has(key) || (record && this.#ports.isRevoked(record.key))) return;
+    const { self, random } = this.#ports;
+    const isSecond = isFull && !dialsFirst(self, name);
+    this.#dialer.want(key, "peer", name, isSecond ? SECOND_DIALLER_MS + random.below(SECOND_DIALLER_MS) : 0);
+  }
+
+  #choose(unconnected: readonly PeerName[]): PeerName[] {
+    const { random, topology, neighbours, limit } = this.#ports;
+    const underway = [...this.#dialer.attempts()].filter((it) => it.kind === "peer" && it.state.is !== "satisfied").length;
+    const candidates = unconnected
+      .filter((name) => !this.#dialer.has(`peer ${name}`))
+      .map((name) => ({ name, degree: topology.get(name)?.connections.size ?? 0 }));
+    return choosePeers(random, candidates, neighbours.count + underway, limit);
+  }
+
+  /** Peers that are gone for good are dialled no more; in a partial mesh those that refuse give way to others. */
+  #dropIdle(reachable: ReadonlySet<PeerName>, isFull: boolean): void {
+    for (const attempt of [...this.#dialer.attempts()]) {
+      if (attempt.kind !== "peer" || attempt.peer === undefined || attempt.state.is === "dialing") continue;
+      const session = this.#ports.neighbours.get(attempt.peer);
+      if (session && (isFull || !session.link)) continue;
+      const isPointless = attempt.state.is === "satisfied" || (!isFull && attempt.failures > 0 && !this.#lost.has(attempt.peer));
+      const isUnknown = !reachable.has(attempt.peer) && !this.#lost.has(attempt.peer);
+      if (!session && (isUnknown || isPointless)) this.#dialer.drop(attempt.key);
+    }
+  }
+
+  #forgetLost(): void {
+    const before = this.#ports.clock.now() - LOST_KEEP_MS;
+    for (const [name, lost] of this.#lost) if (lost.since < before) this.#lost.delete(name);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#dialer.stop();
+  }
+}
+
+/** Where a peer we know can be dialled: its listening port at the address we see. */
+function listening(facts: Acquaintance): string | undefined {
+  return facts.outbound ? facts.address : withPort(facts.address, facts.port);
+}

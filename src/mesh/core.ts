@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of the mesh joined: each is made with the few things it needs, and what one notices that concerns another passes
+// through here. `Mesh` (mesh.ts) is the face of it; nobody else uses it.
+import type { Random } from "../runtime/random.ts";
+import { ipOf } from "./address.ts";
+import { type Claimant, isFinalReason } from "./admission.ts";
+import { decodeMessage, encodeMessage } from "./codec.ts";
+import { Conflicts, MESH_CHANNEL } from "./conflicts.ts";
+import { Connector } from "./connector.ts";
+import { reservedSlots, wantedDegree } from "./discovery.ts";
+import { dispatch, type Recipients } from "./dispatch.ts";
+import { Doubt } from "./doubt.ts";
+import { RecordExchange } from "./exchange.ts";
+import { GossipChannels } from "./gossip.ts";
+import { GossipPaths } from "./gossip-paths.ts";
+import { Liveness } from "./liveness.ts";
+import type { Neighbour } from "./neighbour.ts";
+import { Neighbours } from "./neighbours.ts";
+import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
+import type { PeerName, ShortId } from "./peer-name.ts";
+import type { Gossip, Hello } from "./ports.ts";
+import { Publisher } from "./publisher.ts";
+import { applyDelta, type PeerRecord } from "./record.ts";
+import type { RestoredMesh } from "./restore.ts";
+import { Revocations } from "./revocations.ts";
+import { RouteKeeper } from "./route-keeper.ts";
+import { StateSaver } from "./saver.ts";
+import { drawShortId, mustRedraw } from "./short-ids.ts";
+import { Sync } from "./sync.ts";
+import { Topology } from "./topology.ts";
+import { Warnings } from "./warnings.ts";
+
+/** A saved state older than this is of no use: the neighbours have given us up. */
+const RESTORE_MAX_AGE_MS = 5 * 60_000;
+const SURVEY_MS = 5000;
+const SWEEP_MS = 5000;
+
+const plainWire: Wire = { decode: decodeMessage, applyDelta };
+
+export class MeshCore {
+  readonly options: MeshOptions;
+  readonly ports: MeshPorts;
+  readonly wire: Wire;
+  readonly key: string;
+  readonly uid: string;
+  readonly warnings: Warnings;
+  readonly revocations: Revocations;
+  readonly topology: Topology;
+  readonly neighbours: Neighbours;
+  readonly publisher: Publisher;
+  readonly routes: RouteKeeper;
+  readonly gossip: GossipChannels;
+  readonly sync: Sync;
+  readonly liveness: Liveness;
+  readonly connector: Connector;
+  readonly conflicts: Conflicts;
+  readonly #meshGossip: Gossip;
+  readonly #recipients: Recipients;
+  readonly exchange: RecordExchange;
+  readonly saver: StateSaver;
+  #sequence: number;
+  #ticks = 0;
+
+  constructor(options: MeshOptions, ports: MeshPorts) {
+    this.options = options;
+    this.ports = ports;
+    this.wire = ports.wire ?? plainWire;
+    this.key = options.publicKey.toHex();
+    const { clock, random, log, counters } = ports;
+    this.uid = randomHex(random, 8);
+    this.#sequence = random.below(2 ** 30);
+    const restored = this.#usableState();
+    this.warnings = new Warnings(clock);
+    this.revocations = new Revocations([...(options.revoked ?? []), ...(restored?.revoked ?? [])]);
+    this.topology = new Topology(options.name, clock, this.wire.applyDelta);
+    this.saver = new StateSaver(clock, this, (state) => ports.remember(state));
+    const doubt = new Doubt(clock, () => this.liveness.askAnother());
+    this.neighbours = this.#createNeighbours(doubt);
+    this.publisher = new Publisher(
+      {
+        clock,
+        entries: () => Array.from(this.neighbours.all(), (neighbour) => neighbour.entry()),
+        publish: (record, delta) => this.exchange.publish(record, delta),
+      },
+      this.#firstRecord(restored),
+    );
+    this.routes = new RouteKeeper({
+      clock,
+      topology: this.topology,
+      self: options.name,
+      facts: {
+        shortId: (peer) => this.topology.get(peer)?.shortId,
+        latencyClass: (peer) => this.neighbours.get(peer)?.latency.class ?? 0,
+      },
+      onRoutes: (routes) => ports.onRoutes(routes),
+      onComputed: () => this.#topologySettled(),
+    });
+    const paths = new GossipPaths(this.topology, options.name, (peer) => this.neighbours.get(peer)?.link !== undefined);
+    this.gossip = new GossipChannels({
+      self: options.name,
+      uid: this.uid,
+      log,
+      counters,
+      neighbours: this.neighbours,
+      paths,
+      stir: () => this.sync?.stir(),
+    });
+    this.sync = this.#createSync();
+    this.liveness = new Liveness({
+      clock,
+      random,
+      paths: ports.paths,
+      neighbours: this.neighbours,
+      topology: this.topology,
+      doubt,
+      self: options.name,
+      tick: () => this.#tick(),
+    });
+    this.connector = new Connector({
+      clock,
+      random,
+      transport: ports.transport,
+      hello: (address) => this.hello(address),
+      neighbours: this.neighbours,
+      topology: this.topology,
+      self: options.name,
+      port: options.port,
+      discovery: options.discovery,
+      limit: options.connectionLimit,
+      isRevoked: (key) => this.revocations.has(key),
+      admit: (link, report) => this.neighbours.admit(link, report),
+    });
+    this.conflicts = this.#createConflicts();
+    this.exchange = this.#createExchange();
+    this.#meshGossip = this.gossip.channel(MESH_CHANNEL, {
+      merge: () => undefined,
+      received: (from, payload) => this.conflicts.received(from, payload),
+      digest: () => new Uint8Array(0),
+      missing: () => undefined,
+    });
+    this.#recipients = {
+      ...this,
+      self: options.name,
+      log,
+      badMessages: counters.family("weave_mesh_bad_messages_total", "Messages of peers that were not understood."),
+      revoke: (keys) => this.revoke(keys),
+    };
+    this.#takeUp(restored);
+  }
+
+  #createNeighbours(doubt: Doubt): Neighbours {
+    const { clock, log, paths } = this.ports;
+    return new Neighbours({
+      clock,
+      log,
+      paths,
+      doubt,
+      self: (link) => this.#claimant(link.localAddress),
+      isRevoked: (key) => this.revocations.has(key),
+      elsewhere: (name) => this.#elsewhere(name),
+      limitReached: (newcomer) => this.#limitReached(newcomer),
+      shortId: (name) => this.topology.get(name)?.shortId,
+      askAlive: (name) => this.conflicts.askAlive(name),
+      conflict: (known, reason) => this.conflicts.conflict(known, reason),
+      probe: (neighbour) => this.#probe(neighbour),
+      ping: (neighbour) => neighbour.send({ type: "ping", token: this.#sequence++ % 2 ** 31 }),
+      suspect: (neighbour) => this.#suspect(neighbour),
+      message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
+      changed: () => this.#neighbourChanged(),
+      opened: (neighbour) => this.#opened(neighbour),
+      controlLost: (neighbour, reason) =>
+        this.connector.closed(neighbour.facts, reason, neighbour.welcomed, isFinalReason(reason)),
+      gone: (neighbour, reason) => this.#gone(neighbour, reason),
+    });
+  }
+
+  #createSync(): Sync {
+    const { clock, random } = this.ports;
+    return new Sync({
+      clock,
+      random,
+      topology: this.topology,
+      neighbours: this.neighbours,
+      self: this.options.name,
+      revokedHash: () => this.revocations.hash,
+      revokedKeys: () => this.revocations.list(),
+      channelDigests: () => this.gossip.digests(),
+      compareChannels: (neighbour, theirs) => this.gossip.compare(neighbour, theirs),
+      merge: (records) => this.exchange.mergeAll(records),
+      ownSeen: (seen) => this.exchange.ownSeen(seen),
+    });
+  }
+
+  #createExchange(): RecordExchange {
+    return new RecordExchange({
+      log: this.ports.log,
+      topology: this.topology,
+      neighbours: this.neighbours,
+      revocations: this.revocations,
+      gossip: this.gossip,
+      flush: () => this.publisher.flush(),
+      own: () => this.publisher.record,
+      want: (neighbour, name) => this.sync.want(neighbour, name),
+      overbid: (seen) => this.conflicts.ownSeen(seen),
+      hint: (peer) => this.liveness.hint(peer),
+      appeared: (peer) => this.connector.signOfLife(peer),
+      changed: (isNear) => this.#recordsChanged(isNear),
+    });
+  }
+
+  #createConflicts(): Conflicts {
+    const { clock, log } = this.ports;
+    return new Conflicts({
+      clock,
+      log,
+      warnings: this.warnings,
+      self: this.options.name,
+      nickname: this.options.nickname,
+      uid: this.uid,
+      gossip: () => this.#meshGossip,
+      aliveAnswer: (name, uid) => this.neighbours.aliveAnswer(name, uid),
+      raiseAbove: (version) => this.publisher.raiseAbove(version),
+      addressesOfUs: () => this.#addressesOfUs(),
+    });
+  }
+
+  /** The saved state, when it is ours and young enough. */
+  #usableState(): RestoredMesh | undefined {
+    const { restored, name } = this.options;
+    if (!restored || restored.name !== name) return undefined;
+    const age = this.ports.clock.wallMs() - restored.savedAtMs;
+    return age >= 0 && age < RESTORE_MAX_AGE_MS ? restored : undefined;
+  }
+
+  #firstRecord(restored: RestoredMesh | undefined): PeerRecord {
+    const { name, nickname, port } = this.options;
+    const used = new Set(restored?.records.map((record) => record.shortId));
+    const shortId = restored?.shortId ?? drawShortId(this.ports.random, used) ?? (1 as ShortId);
+    return {
+      name,
+      uid: this.uid,
+      version: (restored?.version ?? 0) + 1,
+      nickname,
+      shortId,
+      key: this.key,
+      port,
+      connections: new Map(),
+    };
+  }
+
+  /** Begins where the last life ended: same records, same neighbours, same routes. */
+  #takeUp(restored: RestoredMesh | undefined): void {
+    this.topology.setOwn(this.publisher.record);
+    for (const record of restored?.records ?? []) {
+      if (record.name !== this.options.name && !this.revocations.has(record.key)) this.topology.merge(record);
+    }
+    for (const facts of restored?.neighbours ?? []) if (!this.revocations.has(facts.key)) this.neighbours.restore(facts);
+    if (restored) this.publisher.flush();
+  }
+
+  /** What to say of ourselves in a handshake with `remoteAddress`. */
+  hello(remoteAddress: string): Omit<Hello, "publicKey"> {
+    const { name, nickname, port, transports } = this.options;
+    const nonce = this.ports.random.below(2 ** 32);
+    const { shortId } = this.publisher.record;
+    const trusted = this.options.trusts(ipOf(remoteAddress));
+    return { name, nickname, uid: this.uid, shortId, port, nonce, trusted, transports };
+  }
+
+  #claimant(address: string): Claimant {
+    const { name, nickname } = this.options;
+    return { name, nickname, uid: this.uid, key: this.key, address };
+  }
+
+  #elsewhere(name: PeerName): Claimant | undefined {
+    const record = this.topology.get(name);
+    if (!record || !this.topology.reachable().has(name)) return undefined;
+    const address = this.#addressesListed(name)[0] ?? "an unknown address";
+    return { name, nickname: record.nickname, uid: record.uid, key: record.key, address };
+  }
+
+  #addressesListed(name: PeerName): string[] {
+    return this.topology.records().flatMap((record) => record.connections.get(name)?.address ?? []);
+  }
+
+  #addressesOfUs(): { here: string[]; elsewhere: string[] } {
+    const own = new Set(Array.from(this.neighbours.all(), (neighbour) => ipOf(neighbour.link?.localAddress ?? "")));
+    const all = [...new Set(this.#addressesListed(this.options.name).map(ipOf))].sort();
+    return { here: [...own].filter((ip) => ip !== ""), elsewhere: all.filter((ip) => !own.has(ip)) };
+  }
+
+  #limitReached(newcomer: PeerName): number | undefined {
+    const limit = this.options.connectionLimit;
+    if (limit === 0) return undefined;
+    const degree = this.topology.get(newcomer)?.connections.size ?? 0;
+    const isStranger = !this.topology.reachable().has(newcomer) || degree < wantedDegree(Number.MAX_SAFE_INTEGER, limit) / 2;
+    const slots = isStranger ? limit : limit - reservedSlots(limit);
+    return this.neighbours.count >= slots ? limit : undefined;
+  }
+
+  // Neighbours
+
+  #opened(neighbour: Neighbour): void {
+    const held = this.topology.get(neighbour.name);
+    neighbour.send({ type: "welcome", knownUid: held?.uid ?? neighbour.facts.uid, knownVersion: held?.version ?? 0 });
+    if (!this.topology.reachable().has(neighbour.name)) this.sync.show(neighbour);
+    this.connector.opened(neighbour.name);
+    this.liveness.changed();
+  }
+
+  #gone(neighbour: Neighbour, reason: string): void {
+    this.ports.log.info("neighbour gone", { peer: neighbour.name, address: neighbour.facts.address, reason });
+    this.liveness.forget(neighbour.name);
+    if (neighbour.welcomed && !neighbour.hasLeft) this.connector.lost(neighbour.facts);
+    this.#neighbourChanged();
+  }
+
+  #neighbourChanged(): void {
+    this.publisher.changed();
+    this.liveness.changed();
+    this.saver.soon();
+  }
+
+  #probe(neighbour: Neighbour): void {
+    this.liveness.probed(neighbour.name);
+    this.ports.paths.probe(neighbour.name, this.#sequence++ % 2 ** 31);
+  }
+
+  /** A path probe came back. Those of an earlier life count too: it was this kernel that sent them, and theirs that answered. */
+  pathReply(name: PeerName, _sequence: number, rttMs: number): void {
+    const neighbour = this.neighbours.get(name);
+    if (!neighbour) return;
+    this.liveness.answered(name);
+    if (neighbour.latency.add(rttMs)) this.publisher.changed("lazy");
+    neighbour.path.answered(neighbour.latency.rttMs ?? rttMs);
+  }
+
+  #suspect(silent: Neighbour): void {
+    const record = this.topology.get(silent.name);
+    for (const neighbour of this.neighbours.all()) {
+      if (neighbour !== silent && record?.connections.has(neighbour.name)) neighbour.send({ type: "suspect", peer: silent.name });
+    }
+  }
+
+  // Topology
+
+  #recordsChanged(isNear: boolean): void {
+    this.routes.changed(isNear ? "now" : "soon");
+    this.sync.stir();
+    if (isNear) this.liveness.changed();
+    this.saver.soon();
+  }
+
+  /** Routes were computed anew: a good moment for what depends on the whole topology. */
+  #topologySettled(): void {
+    this.#checkShortId();
+    this.connector.survey();
+  }
+
+  #checkShortId(): void {
+    const own = this.publisher.record;
+    const others = Array.from(this.topology.reachable(), (name) => this.topology.get(name)!);
+    if (!mustRedraw(own, others)) return;
+    const shortId = drawShortId(this.ports.random, new Set(others.map((record) => record.shortId)));
+    if (shortId === undefined) {
+      this.warnings.raise(
+        "short-ids",
+        "all 4094 short ids are in use: this host shares one with another, frames for it may get lost",
+      );
+      return;
+    }
+    this.warnings.clear("short-ids");
+    this.ports.log.info("short id changed", { before: own.shortId, after: shortId });
+    this.publisher.setShortId(shortId);
+  }
+
+  /** Refuses these keys from now on and tells the neighbours, if any is news. */
+  revoke(keys: readonly string[]): void {
+    const added = this.revocations.add(keys);
+    if (added.length === 0) return;
+    this.gossip.toAll(encodeMessage({ type: "revoked", keys: added }));
+    this.ports.log.warn("keys revoked", { count: added.length });
+    if (added.includes(this.key))
+      this.warnings.raise("revoked", "the key of this host was revoked; run 'weave reset' to get a new one");
+    for (const neighbour of [...this.neighbours.all()]) {
+      if (this.revocations.has(neighbour.facts.key)) this.neighbours.expel(neighbour, "revoked key: this peer's key was revoked");
+    }
+    for (const record of this.topology.records()) if (this.revocations.has(record.key)) this.topology.forget(record.name);
+    this.routes.changed("now");
+    this.saver.soon();
+  }
+
+  #tick(): void {
+    this.#ticks++;
+    this.sync.repairDrained();
+    if (this.#ticks % (SURVEY_MS / 500) === 0) this.connector.survey();
+    if (this.#ticks % (SWEEP_MS / 500) === 0) this.#sweep();
+  }
+
+  #sweep(): void {
+    for (const record of this.topology.sweep()) this.exchange.forget(record.name);
+  }
+}
+
+function randomHex(random: Random, bytes: number): string {
+  return Uint8Array.from({ length: bytes }, () => random.below(256)).toHex();
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records on the move: ours to everyone, others' changes in and onward, and what each new record means for the parts of the mesh.
+import type { Log } from "../runtime/log.ts";
+import { encodeMessage } from "./codec.ts";
+import type { GossipChannels } from "./gossip.ts";
+import type { Message, RecordVersion } from "./message.ts";
+import type { Neighbour } from "./neighbour.ts";
+import type { Neighbours } from "./neighbours.ts";
+import type { PeerName } from "./peer-name.ts";
+import type { PeerRecord, RecordDelta } from "./record.ts";
+import type { Revocations } from "./revocations.ts";
+import type { Topology } from "./topology.ts";
+
+export interface ExchangePorts {
+  readonly log: Log;
+  readonly topology: Topology;
+  readonly neighbours: Neighbours;
+  readonly revocations: Revocations;
+  readonly gossip: GossipChannels;
+  /** Publishes at once what of our own record waits. */
+  flush(): void;
+  /** Our own record as published. */
+  own(): PeerRecord;
+  /** Asks `neighbour` for the whole record of `name`. */
+  want(neighbour: Neighbour, name: PeerName): void;
+  /** Our name with another life, at least as high as ours. */
+  overbid(seen: RecordVersion): void;
+  /** A neighbour may be dead. */
+  hint(peer: PeerName): void;
+  /** A peer has (re)appeared. */
+  appeared(peer: PeerName): void;
+  /** Some record changed; `isNear`: ours or a neighbour's. */
+  changed(isNear: boolean): void;
+}
+
+export class RecordExchange {
+  readonly #ports: ExchangePorts;
+  /** What was passed on although we could not apply it. */
+  readonly #relayed = new Map<PeerName, { uid: string; version: number }>();
+
+  constructor(ports: ExchangePorts) {
+    this.#ports = ports;
+  }
+
+  /** Tells everyone our new record: the difference when there is a small one. */
+  publish(record: PeerRecord, delta: RecordDelta | undefined): void {
+    const touched = delta && [...delta.removed, ...delta.changed.map((entry) => entry.peer)];
+    this.#ports.topology.setOwn(record, touched);
+    const root = record.name;
+    this.#ports.gossip.toAll(encodeMessage(delta ? { type: "delta", root, delta } : { type: "record", root, record }));
+    this.#ports.changed(true);
+  }
+
+  /** A change that comes along a broadcast tree: taken, and passed on if it was news. */
+  receive(neighbour: Neighbour, message: Message & { type: "delta" | "record" }, bytes: Uint8Array): void {
+    const { topology } = this.#ports;
+    const change = message.type === "delta" ? message.delta : message.record;
+    if (message.type === "record" && this.#ports.revocations.has(message.record.key)) return;
+    const before = topology.get(change.name);
+    const merged = message.type === "delta" ? topology.mergeDelta(message.delta) : topology.merge(message.record);
+    if (merged === "known") return;
+    if (merged === "ours") {
+      this.ownSeen(change);
+      return;
+    }
+    if (merged === "new") this.#changed(before, change.name);
+    else if (!this.#isNewGap(neighbour, change)) return;
+    // Others can place a newcomer only when they know of our connection with it.
+    if (change.name === neighbour.name) this.#ports.flush();
+    this.#ports.gossip.relay(message.root, bytes, neighbour.name, (root) => encodeMessage({ ...message, root }));
+  }
+
+  /** We lack the version it starts from: ask, and pass it on once. */
+  #isNewGap(neighbour: Neighbour, change: RecordVersion): boolean {
+    this.#ports.want(neighbour, change.name);
+    const relayed = this.#relayed.get(change.name);
+    if (relayed?.uid === change.uid && relayed.version >= change.version) return false;
+    this.#relayed.set(change.name, { uid: change.uid, version: change.version });
+    return true;
+  }
+
+  /** Records that came on request; true when any was new. */
+  mergeAll(records: readonly PeerRecord[]): boolean {
+    let isNew = false;
+    for (const record of records) {
+      if (this.#ports.revocations.has(record.key)) continue;
+      const before = this.#ports.topology.get(record.name);
+      const merged = this.#ports.topology.merge(record);
+      if (merged === "ours") this.ownSeen(record);
+      if (merged !== "new") continue;
+      isNew = true;
+      this.#changed(before, record.name);
+    }
+    return isNew;
+  }
+
+  /** Somebody holds this version of a record of our name. */
+  ownSeen(seen: RecordVersion): void {
+    const own = this.#ports.own();
+    if (seen.uid !== own.uid && seen.version >= own.version) this.#ports.overbid(seen);
+  }
+
+  forget(peer: PeerName): void {
+    this.#relayed.delete(peer);
+  }
+
+  #changed(before: PeerRecord | undefined, name: PeerName): void {
+    const record = this.#ports.topology.get(name);
+    if (!record) return;
+    this.#relayed.delete(name);
+    const neighbour = this.#ports.neighbours.get(name);
+    if (neighbour && before?.shortId !== record.shortId) this.#ports.neighbours.openPath(neighbour);
+    if (before?.uid !== record.uid) this.#ports.appeared(name);
+    else this.#lookAfterDropped(before, record);
+    this.#ports.changed(neighbour !== undefined);
+  }
+
+  /** Somebody dropped a neighbour of ours: it may be dead. */
+  #lookAfterDropped(before: PeerRecord, after: PeerRecord): void {
+    for (const { name } of this.#ports.neighbours.all()) {
+      if (before.connections.get(name)?.established && !after.connections.get(name)?.established) this.#ports.hint(name);
+    }
+  }
+}

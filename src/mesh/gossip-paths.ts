@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ways for control messages: over every listed connection, also those without a data path. Computed when asked for and kept until
+// the topology changes.
+import type { PeerName } from "./peer-name.ts";
+import { nearest, Search } from "./search.ts";
+import type { Topology } from "./topology.ts";
+
+export class GossipPaths {
+  readonly #topology: Topology;
+  readonly #self: PeerName;
+  /** Whether we can send to that neighbour right now. */
+  readonly #isUp: (neighbour: PeerName) => boolean;
+  #key = "";
+  #search: Search | undefined;
+  readonly #places = new Map<PeerName, { children: readonly PeerName[]; nearer: readonly number[] } | undefined>();
+
+  constructor(topology: Topology, self: PeerName, isUp: (neighbour: PeerName) => boolean) {
+    this.#topology = topology;
+    this.#self = self;
+    this.#isUp = isUp;
+  }
+
+  /** Whom we pass on what comes along the tree of `root`; undefined: we do not see that peer. */
+  children(root: PeerName): readonly PeerName[] | undefined {
+    return this.#place(root)?.children;
+  }
+
+  /** Neighbour to hand a message for `destination` to; one that can be reached now. */
+  nextHop(destination: PeerName): PeerName | undefined {
+    if (this.#isUp(destination)) return destination;
+    const place = this.#place(destination);
+    const { graph } = this.#topology;
+    const own = graph.indexOf(this.#self);
+    const to = graph.indexOf(destination);
+    if (!place || own === undefined || to === undefined) return undefined;
+    const up = place.nearer.filter((index) => this.#isUp(graph.nameAt(index)));
+    const hop = nearest(graph, to, own, up);
+    return hop < 0 ? undefined : graph.nameAt(hop);
+  }
+
+  #place(peer: PeerName): { children: readonly PeerName[]; nearer: readonly number[] } | undefined {
+    const { graph } = this.#topology;
+    const key = `${graph.listed.version} ${graph.size} ${this.#topology.membership}`;
+    if (key !== this.#key) {
+      this.#key = key;
+      this.#places.clear();
+      this.#search = undefined;
+    }
+    if (!this.#places.has(peer)) this.#places.set(peer, this.#find(peer));
+    return this.#places.get(peer);
+  }
+
+  #find(peer: PeerName): { children: readonly PeerName[]; nearer: readonly number[] } | undefined {
+    const { graph } = this.#topology;
+    const own = graph.indexOf(this.#self);
+    const index = graph.indexOf(peer);
+    if (own === undefined || index === undefined) return undefined;
+    this.#search ??= new Search(graph, graph.listed, own);
+    if (!this.#search.reaches(index)) return undefined;
+    const { children, nearer } = this.#search.place(index, own);
+    return { children: children.map((child) => graph.nameAt(child)), nearer };
+  }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our direct neighbours: letting connections in, one session per peer whatever number of connections race for it, and the life of a
+// session from the first message to the last sign of either its control connection or its path.
+import type { Clock } from "../runtime/clock.ts";
+import type { Log } from "../runtime/log.ts";
+import { ipOf } from "./address.ts";
+import { type Admission, type Claimant, DUPLICATE_REASON, decideAdmission } from "./admission.ts";
+import type { Doubt } from "./doubt.ts";
+import { prefersLink } from "./duplicate.ts";
+import { type Acquaintance, acquaintanceOf, Neighbour } from "./neighbour.ts";
+import { Parking } from "./parking.ts";
+import type { PeerName, ShortId } from "./peer-name.ts";
+import { formatPeer } from "./peer-name.ts";
+import type { DataPaths, Link } from "./ports.ts";
+import { PATH_TIMES, PING_TIMES, Prober } from "./prober.ts";
+
+/** A neighbour whose daemon is away keeps its place so long, while its kernel answers. */
+export const GRACE_MS = 5 * 60_000;
+/** The loser of two connections is read from for so long, or until the winner's first message. */
+const DRAIN_MS = 2000;
+
+export type Outcome =
+  | { readonly kind: "taken" | "duplicate"; readonly peer: PeerName }
+  | { readonly kind: "refused"; readonly reason: string; readonly isFinal: boolean; readonly isSelf: boolean };
+
+export interface NeighbourPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly paths: DataPaths;
+  readonly doubt: Doubt;
+  /** Ourselves, as the other end of `link` sees us. */
+  self(link: Link): Claimant;
+  isRevoked(key: string): boolean;
+  /** The reachable peer of that name, from the topology. */
+  elsewhere(name: PeerName): Claimant | undefined;
+  /** Set when one more neighbour would be too many. */
+  limitReached(newcomer: PeerName): number | undefined;
+  shortId(name: PeerName): ShortId | undefined;
+  /** Asks whoever holds that name, over any path; the answer comes to `aliveAnswer`. */
+  askAlive(name: PeerName): void;
+  /** Two machines claim one name: tell our people and the one that was there first. */
+  conflict(known: PeerName, reason: string): void;
+  probe(neighbour: Neighbour): void;
+  ping(neighbour: Neighbour): void;
+  suspect(neighbour: Neighbour): void;
+  message(neighbour: Neighbour, bytes: Uint8Array): void;
+  /** What our record says of it may have changed. */
+  changed(neighbour: Neighbour): void;
+  /** The control connection is open: admitted by us; nothing was received yet. */
+  opened(neighbour: Neighbour): void;
+  controlLost(neighbour: Neighbour, reason: string): void;
+  gone(neighbour: Neighbour, reason: string): void;
+}
+
+export class Neighbours {
+  readonly #ports: NeighbourPorts;
+  readonly #all = new Map<PeerName, Neighbour>();
+  readonly #parking: Parking;
+  readonly #draining = new Map<PeerName, { link: Link; timer: Disposable }>();
+  #terminations = 0;
+
+  constructor(ports: NeighbourPorts) {
+    this.#ports = ports;
+    this.#parking = new Parking(ports.clock);
+  }
+
+  get(name: PeerName): Neighbour | undefined {
+    return this.#all.get(name);
+  }
+  all(): IterableIterator<Neighbour> {
+    return this.#all.values();
+  }
+  get count(): number {
+    return this.#all.size;
+  }
+  /** Connections that ended so far. */
+  get terminations(): number {
+    return this.#terminations;
+  }
+
+  /** Takes over a link whose handshake has finished; `report` is called once, perhaps later. */
+  admit(link: Link, report: (outcome: Outcome) => void): void {
+    this.#apply(link, this.#decide(link, false), report);
+  }
+
+  #decide(link: Link, verified: boolean): Admission {
+    const newcomer = claimantOf(acquaintanceOf(link));
+    const session = this.#all.get(newcomer.name);
+    return decideAdmission({
+      self: this.#ports.self(link),
+      newcomer,
+      isRevoked: this.#ports.isRevoked(newcomer.key),
+      session: session && {
+        ...claimantOf(session.facts),
+        controlUp: session.link !== undefined,
+        sameHost: ipOf(session.facts.address) === ipOf(newcomer.address),
+        newWins: session.link !== undefined && prefersLink(link, session.link),
+      },
+      elsewhere: this.#ports.elsewhere(newcomer.name),
+      verified,
+      limitReached: session ? undefined : this.#ports.limitReached(newcomer.name),
+    });
+  }
+
+  #apply(link: Link, admission: Admission, report: (outcome: Outcome) => void): void {
+    const name = link.hello.name;
+    switch (admission.verdict) {
+      case "self":
+        link.refuse("cannot connect to ourself");
+        report({ kind: "refused", reason: "cannot connect to ourself", isFinal: true, isSelf: true });
+        return;
+      case "refuse":
+        this.#refuse(link, admission.reason, admission.isFinal, report);
+        return;
+      case "ask":
+        this.#ask(link, admission, report);
+        return;
+      case "take":
+        this.#take(link);
+        report({ kind: "taken", peer: name });
+        return;
+      default:
+        admission satisfies never;
+    }
+  }
+
+  #refuse(link: Link, reason: string, isFinal: boolean, report: (outcome: Outcome) => void): void {
+    this.#ports.log.warn("connection refused", { address: link.remoteAddress, reason });
+    this.#terminations++;
+    link.refuse(reason);
+    report({ kind: "refused", reason, isFinal, isSelf: false });
+  }
+
+  #ask(link: Link, admission: Admission & { verdict: "ask" }, report: (outcome: Outcome) => void): void {
+    const name = link.hello.name;
+    this.#parking.park(name, {
+      link,
+      ...admission,
+      resolve: (isAlive) => {
+        if (!isAlive) this.#apply(link, this.#decide(link, true), report);
+        else if (admission.suspicion === "duplicate") this.#dropDuplicate(link, report);
+        else {
+          this.#ports.conflict(name, admission.reason);
+          this.#refuse(link, admission.reason, true, report);
+        }
+      },
+    });
+    const session = this.#all.get(name);
+    if (session?.link) this.#ports.ping(session);
+    else this.#ports.askAlive(name);
+  }
+
+  #dropDuplicate(link: Link, report: (outcome: Outcome) => void): void {
+    this.#terminations++;
+    link.refuse(DUPLICATE_REASON);
+    report({ kind: "duplicate", peer: link.hello.name });
+  }
+
+  /** `name` answered from the life `uid`; undefined: on the connection it has with us. */
+  aliveAnswer(name: PeerName, uid?: string): void {
+    const parked = this.#parking.get(name);
+    if (!parked) return;
+    if (uid !== undefined && uid === parked.link.hello.uid) return;
+    this.#parking.settle(name, true);
+  }
+
+  #take(link: Link): void {
+    const facts = acquaintanceOf(link);
+    const known = this.#all.get(facts.name);
+    const neighbour = known ?? this.#create(facts);
+    if (known) this.#relink(known, facts);
+    neighbour.link = link;
+    neighbour.hasLeft = false;
+    neighbour.heardAt = this.#ports.clock.now();
+    neighbour.sinceMs = this.#ports.clock.wallMs();
+    neighbour.staleTimer?.[Symbol.dispose]();
+    neighbour.ping.watch();
+    link.start({
+      message: (bytes) => this.#received(neighbour, link, bytes),
+      closed: (reason) => this.#closed(neighbour, link, reason),
+    });
+    if (neighbour.link !== link) return; // closed already
+    this.openPath(neighbour);
+    this.#ports.opened(neighbour);
+    if (neighbour.pathUp) neighbour.send({ type: "path", up: true });
+    if (known) neighbour.path.check("urgent");
+    else neighbour.path.seek();
+    this.#ports.changed(neighbour);
+  }
+
+  /** A session gets another connection: the other one lost against it, or was closed. */
+  #relink(neighbour: Neighbour, facts: Acquaintance): void {
+    const old = neighbour.link;
+    if (old && neighbour.facts.uid === facts.uid) this.#drain(neighbour.name, old);
+    else old?.refuse("replaced by a new process of the same peer");
+    if (old) this.#terminations++;
+    neighbour.facts = facts;
+  }
+
+  #create(facts: Acquaintance): Neighbour {
+    const { clock, doubt } = this.#ports;
+    const neighbour: Neighbour = new Neighbour(
+      facts,
+      {
+        path: new Prober(clock, doubt, PATH_TIMES, {
+          send: () => this.#ports.probe(neighbour),
+          found: () => this.#pathTurned(neighbour, true),
+          suspected: () => this.#ports.suspect(neighbour),
+          dead: () => this.#pathTurned(neighbour, false),
+        }),
+        ping: new Prober(clock, doubt, PING_TIMES, {
+          send: () => this.#ports.ping(neighbour),
+          found: () => {},
+          suspected: () => {},
+          dead: () => this.#controlDead(neighbour),
+        }),
+      },
+      { now: clock.now(), wallMs: clock.wallMs() },
+    );
+    this.#all.set(facts.name, neighbour);
+    return neighbour;
+  }
+
+  /** Begins with a neighbour of our own last life: its path is taken for alive until the first probes tell. */
+  restore(facts: Acquaintance): void {
+    if (this.#all.has(facts.name)) return;
+    const neighbour = this.#create(facts);
+    neighbour.welcomed = true;
+    neighbour.pathUp = true;
+    neighbour.remotePathUp = true;
+    this.openPath(neighbour);
+    neighbour.path.watch();
+    neighbour.path.check("urgent");
+    this.#becomeStale(neighbour);
+  }
+
+  /** Makes the neighbour known to the switch, or known again because facts changed. */
+  openPath(neighbour: Neighbour): void {
+    const shortId = this.#ports.shortId(neighbour.name) ?? neighbour.facts.shortId;
+    neighbour.blocked = this.#ports.paths.open(neighbour.pathFacts(shortId));
+  }
+
+  #drain(name: PeerName, link: Link): void {
+    this.#endDrain(name);
+    this.#draining.set(name, { link, timer: this.#ports.clock.after(DRAIN_MS, () => this.#endDrain(name)) });
+  }
+
+  #endDrain(name: PeerName): void {
+    const draining = this.#draining.get(name);
+    if (!draining) return;
+    this.#draining.delete(name);
+    draining.timer[Symbol.dispose]();
+    draining.link.refuse(DUPLICATE_REASON);
+  }
+
+  #received(neighbour: Neighbour, link: Link, bytes: Uint8Array): void {
+    if (neighbour.link !== link && this.#draining.get(neighbour.name)?.link !== link) return;
+    neighbour.heardAt = this.#ports.clock.now();
+    if (neighbour.link === link) this.#endDrain(neighbour.name);
+    this.#ports.message(neighbour, bytes);
+  }
+
+  /** The first message of the other end: it has admitted us. */
+  welcome(neighbour: Neighbour): void {
+    if (neighbour.welcomed) return;
+    neighbour.welcomed = true;
+    this.#ports.log.info("neighbour connected", {
+      peer: formatPeer(neighbour.name, neighbour.facts.nickname),
+      address: neighbour.facts.address,
+    });
+    this.#ports.changed(neighbour);
+  }
+
+  #pathTurned(neighbour: Neighbour, isUp: boolean): void {
+    neighbour.pathUp = isUp;
+    neighbour.send({ type: "path", up: isUp });
+    if (!isUp && !neighbour.link) {
+      this.#remove(neighbour, "its host does not answer");
+      return;
+    }
+    if (!isUp) neighbour.ping.check("urgent");
+    this.#establishedMayHaveChanged(neighbour);
+  }
+
+  remotePath(neighbour: Neighbour, isUp: boolean): void {
+    neighbour.remotePathUp = isUp;
+    this.#establishedMayHaveChanged(neighbour);
+  }
+
+  #establishedMayHaveChanged(neighbour: Neighbour): void {
+    neighbour.sinceMs = this.#ports.clock.wallMs();
+    this.#ports.log.info(neighbour.established ? "path established" : "path pending", {
+      peer: formatPeer(neighbour.name, neighbour.facts.nickname),
+      address: neighbour.facts.address,
+      reason: neighbour.reason() || undefined,
+    });
+    this.#ports.changed(neighbour);
+  }
+
+  #controlDead(neighbour: Neighbour): void {
+    const link = neighbour.link;
+    if (!link) return;
+    link.close();
+    this.#closed(neighbour, link, "no answer on the control connection");
+  }
+
+  #closed(neighbour: Neighbour, link: Link, reason: string): void {
+    if (this.#draining.get(neighbour.name)?.link === link) this.#endDrain(neighbour.name);
+    if (neighbour.link !== link) return;
+    this.#terminations++;
+    neighbour.link = undefined;
+    neighbour.ping.stop();
+    const parked = this.#parking.get(neighbour.name);
+    if (neighbour.welcomed && neighbour.pathUp && neighbour.blocked === undefined && !neighbour.hasLeft) {
+      this.#becomeStale(neighbour);
+      neighbour.path.check("urgent");
+      this.#ports.controlLost(neighbour, reason);
+    } else {
+      this.#remove(neighbour, reason);
+    }
+    if (parked) this.#parking.settle(neighbour.name, false);
+  }
+
+  #becomeStale(neighbour: Neighbour): void {
+    neighbour.sinceMs = this.#ports.clock.wallMs();
+    neighbour.staleTimer?.[Symbol.dispose]();
+    neighbour.staleTimer = this.#ports.clock.after(GRACE_MS, () => this.#remove(neighbour, "its daemon did not come back"));
+  }
+
+  /** Ends the session for a reason of ours and tells the other end. */
+  expel(neighbour: Neighbour, reason: string): void {
+    const link = neighbour.link;
+    neighbour.link = undefined;
+    link?.refuse(reason);
+    if (link) this.#terminations++;
+    this.#remove(neighbour, reason);
+  }
+
+  #remove(neighbour: Neighbour, reason: string): void {
+    if (this.#all.get(neighbour.name) !== neighbour) return;
+    this.#all.delete(neighbour.name);
+    this.#dispose(neighbour);
+    this.#ports.paths.close(neighbour.name);
+    this.#ports.controlLost(neighbour, reason);
+    this.#ports.gone(neighbour, reason);
+  }
+
+  #dispose(neighbour: Neighbour): void {
+    neighbour.path.stop();
+    neighbour.ping.stop();
+    neighbour.staleTimer?.[Symbol.dispose]();
+    this.#endDrain(neighbour.name);
+  }
+
+  /** Ends everything here; the data paths stay open. */
+  stop(comesBack: boolean): void {
+    this.#parking.clear();
+    for (const neighbour of this.#all.values()) {
+      const link = neighbour.link;
+      neighbour.send({ type: "leave", comesBack });
+      neighbour.link = undefined;
+      link?.close();
+      this.#dispose(neighbour);
+      if (!comesBack) this.#ports.paths.close(neighbour.name);
+    }
+    this.#all.clear();
+  }
+}
+
+function claimantOf(facts: Acquaintance): Claimant {
+  return { name: facts.name, nickname: facts.nickname, uid: facts.uid, key: facts.key, address: facts.address };
+}

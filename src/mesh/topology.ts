@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// All peer records we hold. The higher version wins; what cannot be reached is out of every answer at once, but kept for a while, so that
+// a short cut costs no exchange of records afterwards. Only reachable peers count in the digest: equal data gives equal digests
+// although each peer forgets the lost ones at its own time.
+import type { Clock, Instant } from "../runtime/clock.ts";
+import { Graph } from "./graph.ts";
+import type { RecordVersion } from "./message.ts";
+import { hashText, mixPair } from "./mix.ts";
+import type { PeerName } from "./peer-name.ts";
+import { applyDelta, isNewer, type PeerRecord, type RecordDelta } from "./record.ts";
+import { Search } from "./search.ts";
+
+/** How long the record of an unreachable peer is kept. */
+export const KEEP_LOST_MS = 60_000;
+
+interface Held {
+  record: PeerRecord;
+  sums: readonly [number, number];
+  lostSince: Instant | undefined;
+}
+
+/** `gap`: a version we cannot get to from ours; `ours`: somebody holds a record of us that is not from this life of ours. */
+export type Merged = "new" | "known" | "gap" | "ours";
+
+export class Topology {
+  readonly #self: PeerName;
+  readonly #clock: Clock;
+  readonly #apply: typeof applyDelta;
+  readonly #held = new Map<PeerName, Held>();
+  #graph = new Graph();
+  #revision = 0;
+  #membership = 0;
+  #reach: { key: string; names: ReadonlySet<PeerName> } = { key: "", names: new Set() };
+  #digest: { revision: number; sums: readonly [number, number]; peers: number } = { revision: -1, sums: [0, 0], peers: 0 };
+
+  constructor(self: PeerName, clock: Clock, apply = applyDelta) {
+    this.#self = self;
+    this.#clock = clock;
+    this.#apply = apply;
+  }
+
+  get graph(): Graph {
+    return this.#graph;
+  }
+  /** Grows with every change of any record. */
+  get revision(): number {
+    return this.#revision;
+  }
+  /** Grows when a peer is first heard of or forgotten. */
+  get membership(): number {
+    return this.#membership;
+  }
+  get(name: PeerName): PeerRecord | undefined {
+    return this.#held.get(name)?.record;
+  }
+  /** Reachable or not. */
+  records(): PeerRecord[] {
+    return Array.from(this.#held.values(), (held) => held.record);
+  }
+
+  /** Takes our own record as it is now published. */
+  setOwn(record: PeerRecord, touched?: Iterable<PeerName>): void {
+    this.#store(record, touched);
+  }
+
+  merge(record: PeerRecord): Merged {
+    const held = this.#held.get(record.name);
+    if (record.name === this.#self) return this.#isForeign(record, held) ? "ours" : "known";
+    if (held && !isNewer(record, held.record)) return "known";
+    this.#store(record);
+    return "new";
+  }
+
+  mergeDelta(delta: RecordDelta): Merged {
+    const held = this.#held.get(delta.name);
+    if (delta.name === this.#self) return this.#isForeign(delta, held) ? "ours" : "known";
+    if (held && !isNewer(delta, held.record)) return "known";
+    const record = held && this.#apply(held.record, delta);
+    if (!record) return "gap";
+    this.#store(record, [...delta.removed, ...delta.changed.map((entry) => entry.peer)]);
+    return "new";
+  }
+
+  /** Another life of ours, or a clone, is what they know; `version` or more must be exceeded for ours to count. */
+  #isForeign(seen: { uid: string; version: number }, held: Held | undefined): boolean {
+    return held !== undefined && seen.uid !== held.record.uid && isNewer(seen, held.record);
+  }
+
+  #store(record: PeerRecord, touched?: Iterable<PeerName>): void {
+    const held = this.#held.get(record.name);
+    this.#graph.replace(held?.record, record, touched);
+    const sums = sumsOf(record);
+    if (held) {
+      held.record = record;
+      held.sums = sums;
+    } else {
+      this.#held.set(record.name, { record, sums, lostSince: undefined });
+      this.#membership++;
+    }
+    this.#revision++;
+  }
+
+  forget(name: PeerName): void {
+    const held = this.#held.get(name);
+    if (!held || name === this.#self) return;
+    this.#graph.replace(held.record, undefined);
+    this.#held.delete(name);
+    this.#membership++;
+    this.#revision++;
+  }
+
+  /** Peers that control messages can reach over any path, ourselves included. */
+  reachable(): ReadonlySet<PeerName> {
+    const key = `${this.#graph.listed.version} ${this.#membership}`;
+    if (this.#reach.key === key) return this.#reach.names;
+    const own = this.#graph.indexOf(this.#self);
+    const names = new Set<PeerName>();
+    for (const index of own === undefined ? [] : new Search(this.#graph, this.#graph.listed, own).members()) {
+      const name = this.#graph.nameAt(index);
+      if (this.#held.has(name)) names.add(name);
+    }
+    this.#reach = { key, names };
+    this.#markLost(names);
+    return names;
+  }
+
+  #markLost(reachable: ReadonlySet<PeerName>): void {
+    const now = this.#clock.now();
+    for (const [name, held] of this.#held) {
+      if (reachable.has(name)) held.lostSince = undefined;
+      else held.lostSince ??= now;
+    }
+  }
+
+  /** Forgets those that have been unreachable for long; returns their last records. */
+  sweep(): PeerRecord[] {
+    this.reachable();
+    const before = this.#clock.now() - KEEP_LOST_MS;
+    const lost = [...this.#held.values()].filter((held) => held.lostSince !== undefined && held.lostSince <= before);
+    for (const held of lost) this.forget(held.record.name);
+    if (this.#graph.size > 2 * this.#held.size + 128) this.#rebuild();
+    return lost.map((held) => held.record);
+  }
+
+  #rebuild(): void {
+    this.#graph = new Graph();
+    for (const held of this.#held.values()) this.#graph.replace(undefined, held.record);
+    this.#membership++;
+  }
+
+  digest(): { readonly sums: readonly [number, number]; readonly peers: number } {
+    if (this.#digest.revision === this.#revision) return this.#digest;
+    let first = 0;
+    let second = 0;
+    const names = this.reachable();
+    for (const name of names) {
+      const { sums } = this.#held.get(name)!;
+      first = (first + sums[0]) >>> 0;
+      second = (second + sums[1]) >>> 0;
+    }
+    this.#digest = { revision: this.#revision, sums: [first, second], peers: names.size };
+    return this.#digest;
+  }
+
+  /** Of all reachable peers. */
+  versions(): RecordVersion[] {
+    return Array.from(this.reachable(), (name) => {
+      const { uid, version } = this.#held.get(name)!.record;
+      return { name, uid, version };
+    });
+  }
+}
+
+function sumsOf(record: PeerRecord): readonly [number, number] {
+  const life = mixPair(hashText(record.uid), mixPair(Math.floor(record.name / 2 ** 32), (record.name % 2 ** 32) | 0));
+  const version = mixPair(Math.floor(record.version / 2 ** 32), (record.version % 2 ** 32) | 0);
+  return [mixPair(life, version), mixPair(version, life)];
+}
