@@ -186,7 +186,7 @@ export class Host extends Place {
 
   /** The end of the daemon's log, for failures. */
   async daemonLog(lines = 30): Promise<string> {
-    const { stdout } = await this.run(["sh", "-c", `tail -n ${lines} /run/weave/*.log /var/log/weave*.log 2>/dev/null`]);
+    const { stdout } = await this.run(["sh", "-c", `tail -n ${lines} /run/weave/daemon.log 2>/dev/null`]);
     return stdout === "" ? "" : `\n--- log of ${this.name} ---\n${stdout}`;
   }
 }

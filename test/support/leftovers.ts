@@ -2,9 +2,10 @@
 // What a test run left on this machine. `leftovers.ts before FILE` notes what is there, `leftovers.ts after FILE` tells what is
 // there now that was not, and ends with 1 if there is anything. Things of other runs on the same machine do not count: names carry
 // the pid of their maker, and processes the mark of their run.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { run } from "./command.ts";
-import { allPids, commandOf, environmentOf, isAlive, kill } from "./processes.ts";
+import { EXECUTABLE } from "./lab-host.ts";
+import { allPids, commandOf, environmentOf, isAlive, kill, namespaceOf, processesIn } from "./processes.ts";
 
 interface Inventory {
   readonly links: readonly string[];
@@ -24,12 +25,29 @@ function names(directory: string): string[] {
 
 const MARK = process.env["WEAVE_TEST_RUN"];
 
-/** Processes of this run: they inherited its mark. The ones that are asking now do not count. */
+/** Processes of this run: they inherited its mark, the ones that are asking now excepted; and daemons of the executable under test,
+ *  whose environment is their own, that have been left alone in their host. */
 function processesOfThisRun(): number[] {
   const own = new Set([process.pid, process.ppid, Number(MARK)]);
-  return allPids().filter(
-    (pid) => MARK !== undefined && !own.has(pid) && environmentOf(pid, "WEAVE_TEST_RUN") === MARK && isAlive(pid),
-  );
+  return allPids().filter((pid) => {
+    if (MARK === undefined || own.has(pid) || !isAlive(pid)) return false;
+    return environmentOf(pid, "WEAVE_TEST_RUN") === MARK || isLonelyDaemon(pid);
+  });
+}
+
+function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A process of the executable under test in a mount namespace in which only such processes are left. */
+function isLonelyDaemon(pid: number): boolean {
+  if (executableOf(pid) !== EXECUTABLE) return false;
+  const place = namespaceOf(pid, "mnt");
+  return place !== undefined && processesIn(new Set([place])).every((other) => executableOf(other.pid) === EXECUTABLE);
 }
 
 async function inventory(): Promise<Inventory> {
