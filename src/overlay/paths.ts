@@ -17,11 +17,8 @@ export interface Switch {
 }
 
 export interface OverlayOptions {
-  readonly self: ShortId;
   /** False with `--no-fastdp`: no neighbour gets a data path over VXLAN. */
   readonly fastdp: boolean;
-  /** Begin without touching the switch, which still holds what an earlier daemon wrote, until `release`. */
-  readonly held: boolean;
 }
 
 /** Transports this build has, best first; sent to neighbours in the hello. */
@@ -29,23 +26,27 @@ export const TRANSPORTS = ["fastdp"] as const;
 
 const SILENT = { received: 0, sent: 0 } as const;
 
+/** Does not touch the switch, which may still hold what an earlier daemon wrote, until `release`. */
 export class Overlay implements DataPaths {
   readonly #fastdp: boolean;
   readonly #switch: Switch;
   readonly #log: Log;
+  readonly #probeSent: (peer: PeerName, sequence: number) => void;
   readonly #changes: Counter;
   readonly #open = new Map<PeerName, OpenNeighbour>();
   readonly #refused = new Map<PeerName, string>();
-  #self: ShortId;
+  #self: ShortId | undefined;
   #routes: Routes = EMPTY_ROUTES;
-  #held: boolean;
+  #held = true;
 
-  constructor(options: OverlayOptions, ports: { switch: Switch; log: Log; counters: Counters }) {
-    this.#self = options.self;
+  constructor(
+    options: OverlayOptions,
+    ports: { switch: Switch; log: Log; counters: Counters; probeSent(peer: PeerName, sequence: number): void },
+  ) {
     this.#fastdp = options.fastdp;
-    this.#held = options.held;
     this.#switch = ports.switch;
     this.#log = ports.log;
+    this.#probeSent = ports.probeSent;
     this.#changes = ports.counters.family(
       "weave_datapath_map_changes_total",
       "Entries of the kernel switch's maps that were written or removed",
@@ -77,7 +78,9 @@ export class Overlay implements DataPaths {
 
   probe(name: PeerName, sequence: number): void {
     const neighbour = this.#open.get(name);
-    if (neighbour) this.#switch.probe(neighbour.shortId, neighbour.address, sequence);
+    if (!neighbour) return;
+    this.#switch.probe(neighbour.shortId, neighbour.address, sequence);
+    this.#probeSent(name, sequence);
   }
 
   activity(name: PeerName): { readonly received: number; readonly sent: number } {
@@ -108,10 +111,6 @@ export class Overlay implements DataPaths {
   transportOf(name: PeerName): { readonly transport: "fastdp" | "none"; readonly reason: string } {
     if (this.#open.has(name)) return { transport: "fastdp", reason: "" };
     return { transport: "none", reason: this.#refused.get(name) ?? "" };
-  }
-
-  plan(): DatapathPlan {
-    return planDatapath(this.#self, this.#open, this.#routes);
   }
 
   /** Writes the plan again, for the reconciler. Returns how many entries differed. */
@@ -148,8 +147,8 @@ export class Overlay implements DataPaths {
   }
 
   #apply(): number {
-    if (this.#held) return 0;
-    const { changed } = this.#switch.apply(this.plan());
+    if (this.#held || this.#self === undefined) return 0;
+    const { changed } = this.#switch.apply(planDatapath(this.#self, this.#open, this.#routes));
     if (changed > 0) this.#changes.add("", changed);
     return changed;
   }

@@ -5,7 +5,7 @@ import { type PeerName, peerNameFrom, type ShortId } from "../../../src/mesh/pee
 import type { Neighbour, Routes } from "../../../src/mesh/ports.ts";
 import type { Ip } from "../../../src/net/ip.ts";
 import { Overlay, type Switch } from "../../../src/overlay/paths.ts";
-import type { DatapathPlan } from "../../../src/overlay/plan.ts";
+import { type DatapathPlan, EMPTY_ROUTES } from "../../../src/overlay/plan.ts";
 import { Counters } from "../../../src/runtime/counters.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 
@@ -30,9 +30,12 @@ class RecordingSwitch implements Switch {
   }
 }
 
-function build(fastdp = true, held = false): { overlay: Overlay; kernel: RecordingSwitch } {
+function build(fastdp = true, released = true): { overlay: Overlay; kernel: RecordingSwitch } {
   const kernel = new RecordingSwitch();
-  const overlay = new Overlay({ self: short(1), fastdp, held }, { switch: kernel, log: silentLog, counters: new Counters() });
+  const overlay = new Overlay({ fastdp }, { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {} });
+  overlay.setRoutes(short(1), EMPTY_ROUTES);
+  if (released) overlay.release();
+  kernel.plans = [];
   return { overlay, kernel };
 }
 
@@ -115,7 +118,7 @@ test("without the fast datapath on either side there is no path and no plan entr
 });
 
 test("held, the switch keeps what an earlier daemon wrote until the mesh has its routes back", () => {
-  const { overlay, kernel } = build(true, true);
+  const { overlay, kernel } = build(true, false);
   overlay.open(neighbour(2));
   expect(kernel.plans).toEqual([]);
   overlay.release();

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The use cases of containers and of the host's own addresses, joined to this machine's edges.
+import { explicitAddresses } from "../attach/addresses.ts";
+import { Attacher } from "../attach/attacher.ts";
+import type { ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import { DockerClient } from "../docker/client.ts";
+import { parseDockerEndpoint } from "../docker/endpoint.ts";
+import { Exposer } from "../expose/exposer.ts";
+import { NftFirewall } from "../host/nft.ts";
+import { HostPlumber } from "../host/plumber.ts";
+import { HostBridge } from "../host/plumber-bridge.ts";
+import { hostsFile } from "../host/plumber-hosts-file.ts";
+import { HostNamespaces } from "../host/plumber-namespaces.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Log } from "../runtime/log.ts";
+import type { Store } from "../store/store.ts";
+import type { KernelPlane } from "./kernel-plane.ts";
+
+export interface AttachmentParts extends Disposable {
+  readonly attacher: Attacher;
+  readonly exposer: Exposer;
+  /** undefined: this daemon runs without Docker. */
+  readonly docker: DockerClient | undefined;
+}
+export interface AttachmentOptions {
+  readonly bridge: string;
+  readonly hostName: string;
+  readonly bootId: string;
+  /** Empty: run without Docker. */
+  readonly dockerApi: string;
+}
+
+export function createAttachments(
+  options: AttachmentOptions,
+  ports: { readonly store: Store; readonly kernel: KernelPlane; readonly clock: Clock; readonly log: Log },
+): AttachmentParts {
+  const { store, kernel, clock, log } = ports;
+  using undo = new DisposableStack();
+  const namespaces = new HostNamespaces();
+  const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
+  const bridge = undo.use(new HostBridge({ bridge: options.bridge, log }));
+  const firewall = undo.use(new NftFirewall());
+  const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
+  const attacher: Attacher = new Attacher(options, {
+    journal: store.attachments,
+    plumber,
+    switchPorts: switchPorts(kernel),
+    namespaces,
+    runtime: docker ?? noRuntime,
+    addresses: explicitAddresses,
+    hostRoutes: bridge,
+    hostsFile,
+    isExposed: (ip) => exposer.holds(ip),
+    clock,
+    log,
+  });
+  const exposer = new Exposer({
+    journal: store.exposures,
+    bridge,
+    firewall,
+    hostRoutes: bridge,
+    addresses: explicitAddresses,
+    holderOf: (ip) => attacher.holderOf(ip),
+    log,
+  });
+  const owned = undo.move();
+  return { attacher, exposer, docker, [Symbol.dispose]: () => owned.dispose() };
+}
+
+/** The switch is asked anew each time: it is replaced when its devices are made anew. */
+function switchPorts(kernel: KernelPlane): SwitchPorts {
+  return {
+    attachPort: (ifindex, guard) => kernel.datapath.attachPort(ifindex, guard),
+    detachPort: (ifindex) => kernel.datapath.detachPort(ifindex),
+  };
+}
+
+const noRuntime: ContainerRuntime = { inspect: async () => undefined };

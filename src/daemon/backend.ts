@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API's view of the running daemon: each request becomes a call of a use case or a snapshot of the parts. Decides nothing itself.
+import type { AddressesResponse, Backend, RefusedTarget } from "../api/backend.ts";
+import { API_VERSION, type Health, type PsEntry, type StatusModel } from "../api/status.ts";
+import type { Attacher } from "../attach/attacher.ts";
+import { type DaemonConfig, shownConfig } from "../config/load.ts";
+import type { Exposer } from "../expose/exposer.ts";
+import type { Mesh } from "../mesh/mesh.ts";
+import { formatPeerName } from "../mesh/peer-name.ts";
+import { renderMetrics } from "../metrics/render.ts";
+import { type Cidr, formatCidr } from "../net/cidr.ts";
+import { parseHostPort } from "../net/endpoint.ts";
+import { formatMac, type Mac } from "../net/mac.ts";
+import { UserError } from "../runtime/errors.ts";
+import { type RouterParts, routerStatus } from "./status-model.ts";
+
+export interface BackendParts {
+  readonly config: DaemonConfig;
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly mesh: Mesh;
+  readonly attacher: Attacher;
+  readonly exposer: Exposer;
+  /** Everything the status shows besides the mesh's own view. */
+  router(): Omit<RouterParts, "mesh">;
+  warnings(): readonly string[];
+  ready(): boolean;
+  /** `connect` or `forget` changed them: they are kept for the next start. */
+  targetsChanged(): void;
+  /** Waits for what names a container: id to full id, for `ps` with words. */
+  ownerOf(word: string): Promise<string | undefined>;
+  readonly counters: Parameters<typeof renderMetrics>[1];
+}
+
+export function createBackend(parts: BackendParts): Backend {
+  const { mesh, attacher, exposer, config } = parts;
+  const status = (): StatusModel => {
+    const view = mesh.view();
+    return {
+      apiVersion: API_VERSION,
+      version: parts.version,
+      pid: process.pid,
+      startedAtMs: parts.startedAtMs,
+      ready: parts.ready(),
+      warnings: [...parts.warnings(), ...view.warnings],
+      router: routerStatus({ ...parts.router(), mesh: view }),
+      config: shownConfig(config),
+    };
+  };
+  return {
+    status,
+    health: (): Health => ({
+      apiVersion: API_VERSION,
+      ready: parts.ready(),
+      version: parts.version,
+      pid: process.pid,
+      name: formatPeerName(mesh.view().self.name),
+      nickname: config.nickname,
+    }),
+    async connect(peers, { replace }) {
+      const refused = peers.filter((peer) => parseHostPort(peer) === undefined).map(refusal);
+      mesh.connect(
+        peers.filter((peer) => parseHostPort(peer) !== undefined),
+        { replace },
+      );
+      parts.targetsChanged();
+      return refused;
+    },
+    async forget(peers) {
+      mesh.forget(peers);
+      parts.targetsChanged();
+    },
+    async attach(request) {
+      const { noMulticastRoute, ...rest } = request;
+      return attacher.attach({ ...rest, multicastRoute: !noMulticastRoute });
+    },
+    async detach(request) {
+      return attacher.detach(request);
+    },
+    async expose(request): Promise<AddressesResponse> {
+      return exposer.expose(request);
+    },
+    async hide(addresses) {
+      return exposer.hide({ addresses });
+    },
+    async ps(words) {
+      const all = psEntries(parts);
+      if (words.length === 0) return all;
+      const found = await Promise.all(words.map((word) => namedEntries(parts, all, word)));
+      return found.flat();
+    },
+    async leave() {
+      mesh.stop("leaving");
+    },
+    async removePeer(id, { revoke }) {
+      if (!revoke) {
+        throw new UserError(
+          "unavailable",
+          `cannot take over the addresses of peer '${id}': address allocation is not available yet`,
+          "use --revoke to refuse its key everywhere",
+        );
+      }
+      mesh.revoke(id);
+      return { revoked: true };
+    },
+    metrics: () => renderMetrics(status(), parts.counters),
+  };
+}
+
+function refusal(peer: string): RefusedTarget {
+  return { peer, reason: `'${peer}' is not a host name or address with an optional port` };
+}
+
+function psEntries({ attacher, exposer }: BackendParts): PsEntry[] {
+  const host = exposer.list();
+  const own = host.mac === undefined || host.addresses.length === 0 ? [] : [entry(host.owner, host.mac, host.addresses)];
+  return [...own, ...attacher.list().map((one) => entry(one.owner, one.mac, one.addresses))];
+}
+
+async function namedEntries(parts: BackendParts, all: readonly PsEntry[], word: string): Promise<PsEntry[]> {
+  const names = new Map(parts.attacher.list().map((one) => [one.owner, one.name]));
+  const owner = all.find((one) => one.id === word || names.get(one.id) === word)?.id ?? (await parts.ownerOf(word));
+  return all.filter((one) => one.id === owner).map((one) => ({ ...one, asked: word }));
+}
+
+function entry(id: string, mac: Mac, addresses: readonly Cidr[]): PsEntry {
+  return { id, asked: null, mac: formatMac(mac), addresses: addresses.map(formatCidr) };
+}

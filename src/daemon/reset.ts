@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes everything of weave from this host. No daemon runs meanwhile; what is already gone is no error.
+import { readdirSync, rmdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { isSystemError } from "../../native/errno.ts";
+import { launchFilePath } from "../config/launch-file.ts";
+import type { DaemonConfig } from "../config/load.ts";
+import { removeBridge } from "../host/bridge.ts";
+import { Datapath } from "../host/datapath.ts";
+import { IDENTITY_FILE } from "../host/identity.ts";
+import { Links } from "../host/links.ts";
+import { NftFirewall } from "../host/nft.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { UserError } from "../runtime/errors.ts";
+import { silentLog } from "../runtime/log.ts";
+import { DATABASE_NAME } from "../store/open.ts";
+import { openStore } from "../store/store.ts";
+import { PIN_DIRECTORY } from "./kernel-plane.ts";
+import { lockHost, RUNTIME_DIRECTORY } from "./lock.ts";
+
+/** @throws {UserError} a daemon still runs; then nothing was touched  @throws {SystemError} */
+export async function resetHost(config: DaemonConfig): Promise<void> {
+  using _ = lockHost();
+  const taps = readTaps(config.dataDir);
+  using firewall = new NftFirewall();
+  await firewall.apply({ chains: [] });
+  removeKernelObjects(config.weaveBridge, taps);
+  removeFiles(config.dataDir);
+  rmSync(RUNTIME_DIRECTORY, { recursive: true, force: true });
+}
+
+/** The switch with its programs wherever they run, the bridge, its ports, and these taps. */
+export function removeKernelObjects(bridge: string, taps: readonly string[] = []): void {
+  using links = Links.open();
+  removeSwitch(links, bridge);
+  removeBridge(links, bridge);
+  for (const tap of taps) links.delete(tap);
+}
+
+function removeSwitch(links: Links, bridge: string): void {
+  const bridgeIfindex = links.get(bridge)?.index ?? 0;
+  const vxlan = links.list().find((link) => link.vxlan?.external && link.master === bridgeIfindex);
+  if (vxlan !== undefined) {
+    try {
+      Datapath.open({ bridgeIfindex, vxlanIfindex: vxlan.index, pinDir: PIN_DIRECTORY, log: silentLog }).remove();
+      return;
+    } catch (thrown) {
+      // Pins of a switch that cannot be taken over any more: without their files the kernel lets them go.
+      if (!(thrown instanceof UserError) && !isSystemError(thrown)) throw thrown;
+    }
+  }
+  rmSync(PIN_DIRECTORY, { recursive: true, force: true });
+}
+
+/** Their names are the operator's, so only the records tell which are ours. */
+function readTaps(dataDir: string): string[] {
+  try {
+    using store = openStore(dataDir, systemClock);
+    return store.attachments
+      .attachments()
+      .filter((attachment) => attachment.kind === "tap")
+      .map((attachment) => attachment.hostLink);
+  } catch (thrown) {
+    if (thrown instanceof UserError) return [];
+    throw thrown;
+  }
+}
+
+function removeFiles(dataDir: string): void {
+  rmSync(launchFilePath(dataDir), { force: true });
+  for (const name of list(dataDir)) {
+    // The database with SQLite's companions, the key, and what was kept aside of either.
+    if (name.startsWith(DATABASE_NAME) || name.startsWith(IDENTITY_FILE)) rmSync(join(dataDir, name), { force: true });
+  }
+  if (list(dataDir).length === 0) rmdirQuietly(dataDir);
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // it was never made
+  }
+}
+
+function rmdirQuietly(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // A mount point, or somebody put something in meanwhile: not ours to remove.
+  }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: builds every long-lived part, joins them, starts them in order and stops them in reverse. Nothing is decided here.
+import { createHandlers } from "../api/handlers.ts";
+import { API_SOCKET, startListener } from "../api/listen.ts";
+import type { DaemonConfig } from "../config/load.ts";
+import { DockerEvents } from "../docker/events.ts";
+import { loadIdentity } from "../host/identity.ts";
+import { KernelWatch } from "../host/kernel-watch.ts";
+import { logOutput } from "../host/log-output.ts";
+import { sodiumSealing } from "../host/sealing.ts";
+import { ServiceManager } from "../host/systemd.ts";
+import { TcpTransport } from "../host/tcp-transport.ts";
+import { hostAddresses } from "../host/underlay.ts";
+import { Mesh } from "../mesh/mesh.ts";
+import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
+import type { Link } from "../mesh/ports.ts";
+import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
+import { cidrContains, formatCidr } from "../net/cidr.ts";
+import { parseIp } from "../net/ip.ts";
+import { localUnicastMac } from "../net/mac.ts";
+import { Overlay, TRANSPORTS } from "../overlay/paths.ts";
+import { ProbePoller } from "../overlay/probe-poller.ts";
+import { every, systemClock } from "../runtime/clock.ts";
+import { type Counter, Counters } from "../runtime/counters.ts";
+import { errorText, invariant } from "../runtime/errors.ts";
+import { createLog, type Log } from "../runtime/log.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { openStore, type Store } from "../store/store.ts";
+import { type AttachmentParts, createAttachments } from "./attachments.ts";
+import { createBackend } from "./backend.ts";
+import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
+import { lockHost } from "./lock.ts";
+import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
+import { removeKernelObjects } from "./reset.ts";
+import type { RouterParts } from "./status-model.ts";
+import { Supervisor } from "./supervisor.ts";
+
+/** Runs the daemon until it is told to stop. @throws {UserError} it cannot start; then nothing was left behind that was not there before */
+export async function runDaemon(config: DaemonConfig, version: string): Promise<void> {
+  const clock = systemClock;
+  const log = createLog({ level: config.logLevel, write: logOutput({ env: process.env, clock }) });
+  await using owned = new AsyncDisposableStack();
+  owned.use(lockHost());
+  const stop = new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
+  });
+  const daemon = await build(config, version, log, owned);
+  const manager = ServiceManager.fromEnvironment(process.env, process.pid);
+  manager?.ready(`peer ${daemon.peer}`);
+  if (manager?.watchdogMs !== undefined) owned.use(every(clock, manager.watchdogMs / 3, () => void manager.alive()));
+  log.info("ready", { peer: daemon.peer, version, port: config.port });
+  await stop;
+  log.info("stopping, the network goes on without the daemon");
+  manager?.stopping();
+}
+
+async function build(config: DaemonConfig, version: string, log: Log, owned: AsyncDisposableStack): Promise<{ peer: string }> {
+  const clock = systemClock;
+  const startedAtMs = clock.wallMs();
+  const counters = new Counters();
+  const bootId = readBootId();
+  const store = owned.use(openStore(config.dataDir, clock));
+  const identity = loadIdentity(config.dataDir, startedAtMs);
+  for (const warning of [...store.warnings, ...identity.warnings]) log.warn("state was damaged", { reason: warning });
+  const name = config.name === undefined ? identity.name : (parsePeerName(config.name) ?? identity.name);
+
+  const kernel = owned.use(
+    new KernelPlane({
+      bridge: config.weaveBridge,
+      dataPort: config.port + 1,
+      mtuBytes: config.mtuBytes,
+      mac: localUnicastMac(name),
+      pinDir: PIN_DIRECTORY,
+      log,
+    }),
+  );
+  using undo = new DisposableStack();
+  if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
+  const targets = initialTargets(store, config);
+  const { mesh, transport, overlay } = createMesh(config, { identity, name, bootId, store, kernel, counters, log, owned });
+  const attachments = owned.use(
+    createAttachments(
+      { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, dockerApi: config.dockerApi },
+      { store, kernel, clock, log },
+    ),
+  );
+  transport.listen();
+  mesh.start();
+  overlay.release();
+
+  const repairs = counters.family(
+    "weave_kernel_repairs_total",
+    "Things in the kernel that were not as they should be and were repaired",
+  );
+  const supervisor = createSupervisor({ kernel, overlay, attachments, mesh, log, repairs });
+  owned.defer(() => supervisor.stop());
+  await supervisor.pass();
+  owned.use(
+    await KernelWatch.open({
+      clock,
+      links: kernel.links,
+      bridge: config.weaveBridge,
+      onChange: (changes) => supervisor.changed(changes),
+    }),
+  );
+  watchDocker(attachments, log, owned);
+
+  let ready = false;
+  const backend = createBackend({
+    config,
+    version,
+    startedAtMs,
+    mesh,
+    attacher: attachments.attacher,
+    exposer: attachments.exposer,
+    router: () => routerParts(config, kernel, overlay, repairs),
+    warnings: () => [...store.warnings, ...identity.warnings],
+    ready: () => ready,
+    ownerOf: async (word) => (await attachments.docker?.inspect(word).catch(() => undefined))?.id,
+    targetsChanged: () => store.targets.replace(mesh.targets()),
+    counters,
+  });
+  const requests = counters.family("weave_api_requests_total", "Requests to the API by outcome", "outcome");
+  const handlers = createHandlers(backend);
+  owned.use(await startListener({ handlers, readOnly: false, log, requests }, { kind: "unix", path: API_SOCKET }));
+  if (config.statusAddr) owned.use(await startListener({ handlers, readOnly: true, log, requests }, config.statusAddr));
+  if (config.httpAddr) owned.use(await startListener({ handlers, readOnly: false, log, requests }, config.httpAddr));
+  mesh.connect(targets, { replace: true });
+  ready = true;
+  undo.move();
+  return { peer: formatPeer(name, config.nickname) };
+}
+
+interface MeshParts {
+  readonly mesh: Mesh;
+  readonly transport: TcpTransport;
+  readonly overlay: Overlay;
+}
+
+function createMesh(
+  config: DaemonConfig,
+  parts: {
+    readonly identity: ReturnType<typeof loadIdentity>;
+    readonly name: PeerName;
+    readonly bootId: string;
+    readonly store: Store;
+    readonly kernel: KernelPlane;
+    readonly counters: Counters;
+    readonly log: Log;
+    readonly owned: AsyncDisposableStack;
+  },
+): MeshParts {
+  const clock = systemClock;
+  const { identity, name, bootId, store, kernel, counters, log, owned } = parts;
+  const restored = loadMesh(store, bootId, log);
+  const trusts = (ip: string): boolean => {
+    const address = parseIp(ip);
+    return address !== undefined && config.trustedSubnets.some((subnet) => cidrContains(subnet, address));
+  };
+  const transport = new TcpTransport({
+    ...(config.host === undefined ? {} : { host: config.host }),
+    port: config.port,
+    identity: identity.keys,
+    passwords: config.passwords,
+    sealing: sodiumSealing,
+    clock,
+    log,
+    counters,
+    hello: (remoteAddress) => mesh.helloFor(remoteAddress),
+    accepted: (link: Link) => mesh.accepted(link),
+  });
+  owned.defer(() => transport.stop());
+  const poller = new ProbePoller({
+    clock,
+    replies: () => kernel.datapath.probeReplies(),
+    nameOf: (shortId) => overlay.nameOf(shortId),
+    answered: (peer, sequence, rttMs) => mesh.pathReply(peer, sequence, rttMs),
+  });
+  owned.defer(() => poller.stop());
+  const overlay: Overlay = new Overlay(
+    { fastdp: !config.noFastdp },
+    { switch: kernel, log, counters, probeSent: (peer, sequence) => poller.sent(peer, sequence) },
+  );
+  const mesh: Mesh = new Mesh(
+    {
+      name,
+      nickname: config.nickname,
+      publicKey: identity.keys.publicKey,
+      port: config.port,
+      discovery: !config.noDiscovery,
+      connectionLimit: config.connLimit,
+      trusts,
+      transports: config.noFastdp ? [] : TRANSPORTS,
+      revoked: loadRevoked(store),
+      restored,
+    },
+    {
+      clock,
+      random: systemRandom,
+      log,
+      counters,
+      transport,
+      paths: overlay,
+      remember: (state) => saveMesh(store, state, { bootId, clock, log }),
+      onRoutes: (routes) => {
+        const self = routes.shortIds.get(name);
+        invariant(self !== undefined, "the mesh's routes name our own short id");
+        overlay.setRoutes(self, routes);
+      },
+    },
+  );
+  owned.defer(() => mesh.stop("restarting"));
+  return { mesh, transport, overlay };
+}
+
+function createSupervisor(parts: {
+  readonly kernel: KernelPlane;
+  readonly overlay: Overlay;
+  readonly attachments: AttachmentParts;
+  readonly mesh: Mesh;
+  readonly log: Log;
+  readonly repairs: Counter;
+}): Supervisor {
+  const { kernel, overlay, attachments, mesh, log, repairs } = parts;
+  let underlay = underlaySignature(kernel);
+  return new Supervisor({
+    clock: systemClock,
+    log,
+    repairs,
+    async repair() {
+      const { repaired } = kernel.repair();
+      const written = overlay.reapply();
+      if (written > 0) repaired.push(`${written} entries of the switch's maps`);
+      return [...repaired, ...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile())];
+    },
+    underlayChanged() {
+      const before = underlay;
+      underlay = underlaySignature(kernel);
+      if (underlay !== before) mesh.networkChanged();
+    },
+  });
+}
+
+/** Addresses of this host's own links: what of the underlay matters to connections. */
+function underlaySignature(kernel: KernelPlane): string {
+  return hostAddresses(kernel.links)
+    .map(({ cidr, linkName }) => `${linkName} ${formatCidr(cidr)}`)
+    .sort()
+    .join();
+}
+
+/** Docker only hastens what the periodic pass would find: nothing depends on an event. */
+function watchDocker({ docker, attacher }: AttachmentParts, log: Log, owned: AsyncDisposableStack): void {
+  if (!docker) return;
+  const look = () =>
+    void attacher.reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
+  owned.use(
+    new DockerEvents({ client: docker, clock: systemClock, random: systemRandom, log }, { connected: look, event: look }),
+  );
+}
+
+function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay, repairs: Counter): Omit<RouterParts, "mesh"> {
+  const { drops, events, peers } = kernel.datapath.counters();
+  return {
+    port: config.port,
+    protocol: PROTOCOL_VERSIONS,
+    passwordSet: config.passwords.length > 0,
+    discovery: !config.noDiscovery,
+    trustedSubnets: config.trustedSubnets.map(formatCidr),
+    switch: {
+      kind: kernel.datapath.kind,
+      macs: kernel.datapath.macs(),
+      drops,
+      events,
+      peers,
+      ports: kernel.datapath.ports().size,
+      repairs: repairs.read().get("") ?? 0,
+    },
+    mtuBytes: kernel.mtuBytes,
+    nowMs: systemClock.wallMs(),
+    transportOf: (name) => overlay.transportOf(name),
+  };
+}

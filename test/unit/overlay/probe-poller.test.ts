@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// When the kernel's map of probe answers is looked at.
+import { expect, test } from "bun:test";
+import { type PeerName, peerNameFrom, type ShortId } from "../../../src/mesh/peer-name.ts";
+import { ProbePoller, type ProbeReply } from "../../../src/overlay/probe-poller.ts";
+import type { Clock } from "../../../src/runtime/clock.ts";
+
+const PEER: PeerName = peerNameFrom(7)!;
+const SHORT = 3 as ShortId;
+
+function build() {
+  let now = 0;
+  let timers: { at: number; fire: () => void }[] = [];
+  const clock: Clock = {
+    now: () => now,
+    wallMs: () => now,
+    after(delayMs, fire) {
+      const timer = { at: now + delayMs, fire };
+      timers.push(timer);
+      return {
+        [Symbol.dispose]: () => {
+          timers = timers.filter((one) => one !== timer);
+        },
+      };
+    },
+  };
+  const advance = (ms: number) => {
+    const end = now + ms;
+    for (;;) {
+      const next = timers.sort((a, b) => a.at - b.at)[0];
+      if (!next || next.at > end) break;
+      timers.shift();
+      now = next.at;
+      next.fire();
+    }
+    now = end;
+  };
+  const kernel = { looks: 0, replies: [] as ProbeReply[] };
+  const answers: number[] = [];
+  const poller = new ProbePoller({
+    clock,
+    replies: () => {
+      kernel.looks++;
+      return kernel.replies.splice(0);
+    },
+    nameOf: (neighbour) => (neighbour === SHORT ? PEER : undefined),
+    answered: (_peer, sequence) => answers.push(sequence),
+  });
+  return { poller, kernel, answers, advance };
+}
+
+test("an answer is told within a millisecond, and then nobody looks any more", () => {
+  const { poller, kernel, answers, advance } = build();
+  poller.sent(PEER, 1);
+  kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 0.1 });
+  advance(1);
+  expect(answers).toEqual([1]);
+  const { looks } = kernel;
+  advance(10_000);
+  expect(kernel.looks).toBe(looks);
+});
+
+test("a late answer is told, a lost one costs few looks and is given up", () => {
+  const { poller, kernel, answers, advance } = build();
+  poller.sent(PEER, 1);
+  advance(900);
+  kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 900 });
+  advance(50);
+  expect(answers).toEqual([1]);
+  kernel.looks = 0;
+  poller.sent(PEER, 2);
+  advance(20_000);
+  expect(kernel.looks).toBeLessThan(150);
+  expect(answers).toEqual([1]);
+});
+
+test("answers nobody waits for, and of strangers, are not told", () => {
+  const { poller, kernel, answers, advance } = build();
+  poller.sent(PEER, 5);
+  kernel.replies.push({ neighbour: SHORT, sequence: 4, rttMs: 1 }, { neighbour: 9 as ShortId, sequence: 5, rttMs: 1 });
+  advance(5);
+  expect(answers).toEqual([]);
+});
