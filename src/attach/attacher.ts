@@ -9,11 +9,13 @@ import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { type AddressRequest, parseAddressRequests } from "./address.ts";
 import { type Attachment, planPort } from "./attachment.ts";
-import { Attachments, type AttachmentsPorts, formatAddresses, type TapTarget } from "./attachments.ts";
+import { Attachments, type AttachmentsPorts, formatAddresses } from "./attachments.ts";
+import { checkFree, checkHostsFile, describe, describeTarget } from "./checks.ts";
 import { type HostsEntry, parseHostsEntry, renderHostsFile } from "./hosts-file.ts";
 import { checkTapName } from "./link-name.ts";
 import type { Addresses, ContainerRuntime, HostRoutes, HostsFile } from "./ports.ts";
-import { findTarget, type Idle, type Target } from "./target.ts";
+import { Reconciler } from "./reconciler.ts";
+import { findTarget, type Idle, ownerOf, type TapTarget, type Target } from "./target.ts";
 
 export interface AttachRequest {
   /** Container name or id, PID, namespace name or path (see `target.ts`); with `tap`, the name of the tap to make. */
@@ -70,14 +72,12 @@ export interface AttacherPorts extends AttachmentsPorts {
 export class Attacher {
   readonly #attachments: Attachments;
   readonly #ports: AttacherPorts;
-  /** Why each record could not be repaired, so that it is said once. */
-  readonly #troubles = new Map<string, string>();
-  #pass: Promise<unknown> = Promise.resolve();
-  #nextPass: Promise<string[]> | undefined;
+  readonly #reconciler: Reconciler;
 
   constructor(identity: { hostName: string; bootId: string }, ports: AttacherPorts) {
     this.#attachments = new Attachments(identity, ports);
     this.#ports = ports;
+    this.#reconciler = new Reconciler(this.#attachments, { ...ports, forget: (known) => this.#forget(known) });
   }
 
   /** Attaches, or adds addresses to what is attached; the same request again changes nothing.
@@ -91,7 +91,7 @@ export class Attacher {
     const cidrs = await this.#ports.addresses.claim(owner, requests);
     try {
       await this.#dropDeadHolders(cidrs);
-      for (const cidr of cidrs) this.#checkFree(target, cidr);
+      for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
       this.#join(target, cidrs, request);
     } catch (thrown) {
       await this.#releaseUnheld(target, owner, cidrs);
@@ -127,59 +127,21 @@ export class Attacher {
     return holder && describe(holder);
   }
 
-  /** Compares every record with the kernel and makes the kernel agree; drops records whose namespace has gone; adopts ports without a record.
-   *  Calls during a pass lead to one more pass. Returns what was repaired, for counter and log. */
+  /** Makes kernel and records agree, see `Reconciler`. Returns what was repaired, for counter and log. */
   reconcile(): Promise<string[]> {
-    this.#nextPass ??= this.#pass.then(() => {
-      this.#nextPass = undefined;
-      const pass = this.#reconcileAll();
-      this.#pass = pass.catch(() => undefined); // the caller of this pass gets its error; the next pass starts anyway
-      return pass;
-    });
-    return this.#nextPass;
+    return this.#reconciler.reconcile();
   }
 
-  async #reconcileAll(): Promise<string[]> {
-    const repairs: string[] = [];
-    for (const { hostLink } of this.#attachments.all()) {
-      const known = this.#attachments.all().find((record) => record.hostLink === hostLink);
-      if (known) repairs.push(...(await this.#reconcileOne(known)));
-      await new Promise<void>((resolve) => void this.#ports.clock.after(0, resolve)); // others run between two containers
-    }
-    for (const adopted of this.#attachments.adoptOrphans()) {
-      repairs.push(`${adopted.hostLink}: adopted, its record was missing`, ...(await this.#reconcileOne(adopted)));
-    }
-    return repairs;
-  }
-
-  async #reconcileOne(known: Attachment): Promise<readonly string[]> {
-    try {
-      const alive = this.#attachments.alive(known);
-      if (!alive) {
-        await this.#forget(known);
-        return [`${known.hostLink}: dropped, ${describe(known)} has gone`];
-      }
-      const repairs = this.#attachments.repair(alive);
-      if (this.#troubles.delete(known.hostLink)) this.#ports.log.info("attachment works again", { container: known.name });
-      return repairs;
-    } catch (thrown) {
-      if (thrown instanceof InvariantError) throw thrown;
-      const reason = errorText(thrown);
-      if (this.#troubles.get(known.hostLink) !== reason) {
-        this.#ports.log.warn("attachment cannot be repaired", { container: known.name, link: known.hostLink, reason });
-      }
-      this.#troubles.set(known.hostLink, reason);
-      return [];
-    }
+  /** Detaches everything, for `reset`. Returns the names of the links that went. */
+  async removeAll(): Promise<string[]> {
+    const all = this.#attachments.all();
+    for (const known of all) await this.#forget(known);
+    return all.map((known) => known.hostLink);
   }
 
   async #forget(known: Attachment): Promise<void> {
     this.#attachments.forget(known);
-    this.#troubles.delete(known.hostLink);
-    this.#ports.log.info("attachment dropped, its container has gone", {
-      container: known.name,
-      address: formatAddresses(known.addresses),
-    });
+    this.#ports.log.info("attachment dropped", { container: known.name, address: formatAddresses(known.addresses) });
     await this.#ports.addresses.release(known.owner, known.addresses);
   }
 
@@ -251,35 +213,6 @@ export class Attacher {
     }
   }
 
-  #checkFree(target: Target | TapTarget, cidr: Cidr): void {
-    const cannot = `cannot attach ${describeTarget(target)}: ${cidr.address}`;
-    if (this.#ports.isExposed(cidr.address)) {
-      throw new UserError(
-        "conflict",
-        `${cannot} is the address of this host (weave expose)`,
-        `weave hide ${formatCidr(cidr)} frees it`,
-      );
-    }
-    const holder = this.#attachments.holder(cidr.address);
-    if (!holder) return;
-    if (holder.hostLink !== this.#attachments.find(target)?.hostLink) {
-      const how = holder.kind === "tap" ? `--tap ${holder.name}` : holder.name;
-      throw new UserError(
-        "conflict",
-        `${cannot} is held by ${describe(holder)} on this host`,
-        `weave detach ${formatCidr(cidr)} ${how} frees it`,
-      );
-    }
-    const same = holder.addresses.find((held) => held.address === cidr.address);
-    if (same && same.prefixLength !== cidr.prefixLength) {
-      throw new UserError(
-        "conflict",
-        `${cannot} is attached already, as ${formatCidr(same)}`,
-        "detach it first to change its prefix length",
-      );
-    }
-  }
-
   async #releaseUnheld(target: Target | TapTarget, owner: string, cidrs: readonly Cidr[]): Promise<void> {
     const held = new Set(this.#attachments.find(target)?.addresses.map((cidr) => cidr.address));
     await this.#ports.addresses.release(
@@ -316,15 +249,6 @@ export class Attacher {
   }
 }
 
-function checkHostsFile(target: Target | TapTarget): void {
-  if ("netns" in target && target.container?.hostsFile) return;
-  throw new UserError(
-    "bad-request",
-    `cannot rewrite the hosts file of ${describeTarget(target)}: only a container runtime keeps one that belongs to it alone`,
-    "leave out --rewrite-hosts",
-  );
-}
-
 function selected(held: readonly Cidr[], requests: readonly AddressRequest[]): readonly Cidr[] {
   return held.filter((cidr) =>
     requests.some((request) => {
@@ -338,16 +262,4 @@ function selected(held: readonly Cidr[], requests: readonly AddressRequest[]): r
       );
     }),
   );
-}
-
-function ownerOf(target: Target | TapTarget): string {
-  return "tap" in target ? `tap:${target.tap}` : target.owner;
-}
-
-function describeTarget(target: Target | TapTarget): string {
-  return "tap" in target ? `tap '${target.tap}'` : `'${target.name}'`;
-}
-
-function describe(attachment: Attachment): string {
-  return attachment.kind === "tap" ? `tap '${attachment.name}'` : `'${attachment.name}'`;
 }

@@ -18,12 +18,8 @@ import {
 } from "./attachment.ts";
 import { firstFree, hostLinkNames, linkMacs } from "./link-name.ts";
 import type { GuestLink, Journal, Namespaces, NetnsRef, Plumber, SwitchPorts } from "./ports.ts";
-import type { Target } from "./target.ts";
+import { ownerOf, type TapTarget, type Target } from "./target.ts";
 
-/** A VM's tap, named by the operator. */
-export interface TapTarget {
-  readonly tap: string;
-}
 export interface JoinOptions {
   readonly multicastRoute: boolean;
   readonly guarded: boolean;
@@ -42,6 +38,10 @@ export class Attachments {
   readonly #ports: AttachmentsPorts;
   readonly #hostName: string;
   readonly #bootId: string;
+  /** Index of each port's link when it was last seen: with a container's end the link goes by itself, and the switch must forget the port. */
+  readonly #indexes = new Map<string, number>();
+  /** Ports without a record whose other end could not be found: not looked for again. */
+  readonly #strangers = new Set<string>();
 
   /** `hostName` makes MACs differ from other hosts'; `bootId` tells records of an earlier boot. */
   constructor(identity: { hostName: string; bootId: string }, ports: AttachmentsPorts) {
@@ -52,6 +52,10 @@ export class Attachments {
 
   all(): readonly Attachment[] {
     return this.#ports.journal.attachments();
+  }
+
+  get(hostLink: string): Attachment | undefined {
+    return this.#ports.journal.get(hostLink);
   }
 
   find(target: Target | TapTarget): Attachment | undefined {
@@ -80,7 +84,8 @@ export class Attachments {
   /** Gives `target` these addresses. What it has already stays; the ones that are new come back.
    *  @throws {UserError} conflict: the namespace has a foreign `ethwe`, or the tap's name is taken. Anything thrown left nothing behind */
   join(target: Target | TapTarget, addresses: readonly Cidr[], options: JoinOptions): readonly Cidr[] {
-    const known = this.find(target) ?? this.#adoptGuest(target, options) ?? this.#create(target, addresses, options);
+    const known =
+      this.#named(this.find(target), target) ?? this.#adoptGuest(target, options) ?? this.#create(target, addresses, options);
     const held = new Set(known.addresses.map((cidr) => cidr.address));
     const added = addresses.filter((cidr) => !held.has(cidr.address));
     const adding = beginAdding(known, added);
@@ -120,17 +125,31 @@ export class Attachments {
     this.#remove(known);
   }
 
-  /** Takes records of ports that have lost theirs, for example with the database. Returns the adopted ones. */
+  /** Makes records for ports that have lost theirs, for example with the database. Returns the new records. */
   adoptOrphans(): readonly Attachment[] {
     const { plumber, namespaces } = this.#ports;
     const recorded = new Set(this.all().map((known) => known.hostLink));
-    const orphans = plumber.ports().filter((name) => !recorded.has(name));
+    const isStranger = (name: string): boolean => this.#strangers.has(`${name} ${plumber.linkIndex(name)}`);
+    const orphans = plumber.ports().filter((name) => !recorded.has(name) && !isStranger(name));
     if (orphans.length === 0) return [];
-    return plumber.findGuests(orphans, GUEST_LINK).flatMap(({ netns, guest }) => {
-      if (netns.id === namespaces.host().id) return [];
-      const adopted = this.#adopt({ owner: `netns:${netns.path}`, name: netns.path, netns }, guest, true);
-      return adopted ? [adopted] : [];
+    const host = namespaces.host().id;
+    const adopted = plumber.findGuests(orphans, GUEST_LINK).flatMap(({ netns, guest }) => {
+      if (netns.id === host) return [];
+      const pid = /^\/proc\/(\d+)\//.exec(netns.path)?.[1];
+      const owner = pid === undefined ? `netns:${netns.path}` : `pid:${pid}`;
+      return this.#adopt({ owner, name: pid ?? netns.path, netns }, guest, true) ?? [];
     });
+    const found = new Set(adopted.map((known) => known.hostLink));
+    for (const name of orphans) if (!found.has(name)) this.#strangers.add(`${name} ${plumber.linkIndex(name)}`);
+    return adopted;
+  }
+
+  // What was attached by PID or path is called by its container's name as soon as that is known.
+  #named(known: Attachment | undefined, target: Target | TapTarget): Attachment | undefined {
+    if (!known || "tap" in target || !target.container || !/^(pid|netns):/.test(known.owner)) return known;
+    const named = { ...known, owner: target.owner, name: target.name };
+    this.#ports.journal.put(named);
+    return named;
   }
 
   #adoptGuest(target: Target | TapTarget, options: JoinOptions): Attachment | undefined {
@@ -180,7 +199,7 @@ export class Attachments {
     return {
       hostLink: isTap ? this.#tapName(target.tap) : this.#portName(target),
       kind: isTap ? "tap" : "veth",
-      owner: isTap ? `tap:${target.tap}` : target.owner,
+      owner: ownerOf(target),
       name: isTap ? target.tap : target.name,
       netnsPath: netns.path,
       netnsId: netns.id,
@@ -214,6 +233,7 @@ export class Attachments {
     const plan = planPort(attachment);
     this.#step("link");
     const link = plumber.ensureLink(plan);
+    this.#indexes.set(attachment.hostLink, link.ifindex);
     // The guard stands before the port can carry a frame.
     this.#step("guard");
     switchPorts.attachPort(link.ifindex, planGuard(attachment));
@@ -241,7 +261,8 @@ export class Attachments {
 
   #remove(attachment: Attachment): void {
     const { plumber, switchPorts, journal } = this.#ports;
-    const ifindex = plumber.linkIndex(attachment.hostLink);
+    const { hostLink } = attachment;
+    const ifindex = plumber.linkIndex(hostLink) ?? this.#indexes.get(hostLink);
     if (ifindex !== undefined) {
       // Off, then unguarded, then gone: the guard can be found by the link's index only as long as there is a link.
       this.#step("silence");
@@ -251,8 +272,9 @@ export class Attachments {
       this.#step("remove link");
       plumber.removeLink(planPort(attachment));
     }
+    this.#indexes.delete(hostLink);
     this.#step("journal drop");
-    journal.drop(attachment.hostLink);
+    journal.drop(hostLink);
   }
 
   #step(step: string): void {

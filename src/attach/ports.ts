@@ -60,6 +60,7 @@ export interface Addresses {
 /** Durable record of what is attached. Every call is on disk when it returns. */
 export interface Journal {
   attachments(): readonly Attachment[];
+  get(hostLink: string): Attachment | undefined;
   /** Inserts, or replaces the one with the same host link. */
   put(attachment: Attachment): void;
   drop(hostLink: string): void;

@@ -15,6 +15,16 @@ export interface Target {
   readonly container: Container | undefined;
 }
 
+/** A VM's tap, named by the operator. */
+export interface TapTarget {
+  readonly tap: string;
+}
+
+/** The name under which addresses are held. */
+export function ownerOf(target: Target | TapTarget): string {
+  return "tap" in target ? `tap:${target.tap}` : target.owner;
+}
+
 /** A word that means something which has no namespace now. */
 export interface Idle {
   readonly owner: string;

@@ -2,7 +2,7 @@
 // The container's end of a pair: settings, addresses, switched on, and the multicast route as the very last step, because programs that wait for
 // the network take it as the sign that all is there. Each function changes only what differs and says what that was.
 import type { GuestLink, VethPlan } from "../attach/ports.ts";
-import { type Cidr, formatCidr, parseCidr } from "../net/cidr.ts";
+import { formatCidr, parseCidr } from "../net/cidr.ts";
 import { isIpv6 } from "../net/ip.ts";
 import type { Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
@@ -14,7 +14,7 @@ const SCOPE_GLOBAL = 0; // linux/rtnetlink.h, RT_SCOPE_UNIVERSE
 /** Containers come and go with their addresses, so a neighbour's MAC is doubted soon and checked with one probe. */
 const NEIGHBOUR_SETTINGS = { base_reachable_time_ms: 5000, delay_first_probe_time: 2, ucast_solicit: 1 } as const;
 
-export function tuneGuest(netns: Netns, link: string, addresses: readonly Cidr[]): void {
+export function tuneGuest(netns: Netns, link: string, withIpv6: boolean): void {
   for (const family of ["ipv4", "ipv6"]) {
     for (const [name, value] of Object.entries(NEIGHBOUR_SETTINGS)) {
       ensureSysctl(`net/${family}/neigh/${link}/${name}`, value, netns);
@@ -24,7 +24,7 @@ export function tuneGuest(netns: Netns, link: string, addresses: readonly Cidr[]
   ensureSysctl(`net/ipv6/conf/${link}/accept_ra`, 0, netns);
   ensureSysctl(`net/ipv6/conf/${link}/accept_dad`, 0, netns);
   // Container runtimes switch IPv6 off by default; whoever asks for an IPv6 address wants it on.
-  if (addresses.some((cidr) => isIpv6(cidr.address))) ensureSysctl(`net/ipv6/conf/${link}/disable_ipv6`, 0, netns);
+  if (withIpv6) ensureSysctl(`net/ipv6/conf/${link}/disable_ipv6`, 0, netns);
 }
 
 export function ensureAddresses(guest: Links, link: Link, plan: VethPlan, step: (step: string) => void): string[] {

@@ -47,6 +47,12 @@ export class AttachmentTable implements Journal {
     return this.#guarded(() => query.all().map(fromRow));
   }
 
+  get(hostLink: string): Attachment | undefined {
+    const query = this.#database.query<Row, [string]>("SELECT * FROM attachments WHERE host_link = ?");
+    const row = this.#guarded(() => query.get(hostLink));
+    return row ? fromRow(row) : undefined;
+  }
+
   put(attachment: Attachment): void {
     this.#guarded(() => this.#database.query(PUT).run({ ...toRow(attachment) }));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What hands, crashes and ends of containers leave behind, and how it becomes right again.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { renameSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { Background, run } from "../../support/command.ts";
 import { waitFor } from "../../support/wait.ts";
 import { AttachWorld, BRIDGE, failure } from "./world.ts";
@@ -286,4 +286,42 @@ describe("a process killed in the middle of an attach", () => {
       await expectRight();
     });
   }
+});
+
+describe("when the disk is full", () => {
+  beforeEach(async () => {
+    await run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", world.dataDir]);
+  });
+  afterEach(async () => {
+    world.crash();
+    await run(["umount", "-l", world.dataDir]);
+  });
+  const fill = (): Promise<unknown> => run(["sh", "-c", `cat /dev/zero >${world.dataDir}/fill; true`]);
+
+  test("an attach is refused before the kernel is touched, and works when there is space", async () => {
+    expect(world.parts.attacher.list()).toEqual([]);
+    await fill();
+    const refusal = await failure(world.parts.attacher.attach({ target: web, addresses: ADDRESSES }));
+    expect(refusal.message).toBe(`cannot write database ${world.dataDir}/weave.db: the disk is full`);
+    await expectNothing();
+    rmSync(`${world.dataDir}/fill`);
+    await world.parts.attacher.attach({ target: web, addresses: ADDRESSES });
+    await expectRight();
+  });
+
+  test("an attach that runs into it at its end leaves nothing in the kernel, and its record goes later", async () => {
+    expect(world.parts.attacher.list()).toEqual([]);
+    let isFirst = true;
+    world.onStep = (step) => {
+      if (step === "guest" && isFirst) Bun.spawnSync(["sh", "-c", `cat /dev/zero >${world.dataDir}/fill`]);
+      if (step === "guest") isFirst = false;
+    };
+    const many = Array.from({ length: 250 }, (_, i) => `10.32.${i + 1}.5/24`); // a row of several pages
+    const refusal = await failure(world.parts.attacher.attach({ target: web, addresses: many }));
+    expect(refusal.message).toContain("the disk is full");
+    expect([world.ports(), [...world.switchPorts.ports], await world.addresses(web)]).toEqual([[], [], []]);
+    rmSync(`${world.dataDir}/fill`);
+    await world.parts.attacher.reconcile();
+    await expectNothing();
+  });
 });
