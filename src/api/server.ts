@@ -15,6 +15,10 @@ import { findOperation } from "./router.ts";
 /** Bytes of one request body. The largest sensible one, 256 addresses, has about 12 kB. */
 export const BODY_LIMIT_BYTES = 64 * 1024;
 
+// Bun cuts a connection that is idle for 10 s, also while its handler is at work; attaching may have to wait for Docker. (Bun 1.4.5 heeds
+// the longer time for requests with a body only. Those are the ones that can take long.)
+const HANDLER_LIMIT_SECONDS = 120;
+
 export interface ServerOptions {
   readonly handlers: Handlers;
   /** Only operations that change nothing. */
@@ -28,7 +32,8 @@ export interface ServerOptions {
 export function serveOptions(options: ServerOptions, listen: Listen) {
   return {
     maxRequestBodySize: BODY_LIMIT_BYTES,
-    fetch: (request: Request): Promise<Response> => respond(options, listen, request),
+    fetch: (request: Request, server: Bun.Server<undefined>): Promise<Response> =>
+      respond(options, listen, request, () => server.timeout(request, HANDLER_LIMIT_SECONDS)),
     error: (error: Error): Response => {
       options.log.error("api request failed", { reason: error.message });
       return new Response("internal error\n", { status: 500 });
@@ -36,7 +41,8 @@ export function serveOptions(options: ServerOptions, listen: Listen) {
   };
 }
 
-async function respond(options: ServerOptions, listen: Listen, request: Request): Promise<Response> {
+/** @param allowTime called when the whole request is here and its handler begins */
+async function respond(options: ServerOptions, listen: Listen, request: Request, allowTime: () => void): Promise<Response> {
   const foreign = whyForeign(listen, request);
   if (foreign !== undefined) {
     options.requests.add("refused");
@@ -48,7 +54,7 @@ async function respond(options: ServerOptions, listen: Listen, request: Request)
     if (found === undefined) return new Response("404 page not found\n", { status: 404 });
     return new Response("405 method not allowed\n", { status: 405, headers: { Allow: found.allow.join(", ") } });
   }
-  return toResponse(await run(options, found.name, found.params, request));
+  return toResponse(await run(options, found.name, found.params, request, allowTime));
 }
 
 async function run<Name extends OperationName>(
@@ -56,12 +62,13 @@ async function run<Name extends OperationName>(
   name: Name,
   params: RawRequest["params"],
   request: Request,
+  allowTime: () => void,
 ): Promise<Answer> {
   const route: Route<RequestOf<Name>, ResponseOf<Name>> = CONTRACT[name];
   try {
-    const answer = route.reply.write(
-      await options.handlers[name](route.parse(await readRequest(request, params)), request.signal),
-    );
+    const parsed = route.parse(await readRequest(request, params));
+    allowTime();
+    const answer = route.reply.write(await options.handlers[name](parsed, request.signal));
     options.requests.add("ok");
     return answer;
   } catch (thrown) {

@@ -5,8 +5,11 @@ import { callFunction, WrongArguments } from "./functions.ts";
 import type { Command, Node, Operand, Pipe } from "./nodes.ts";
 import { format, isTrue, show, typeName } from "./show.ts";
 
-/** Nodes and operands evaluated by one run; a report of 500 peers with all connections printed by one template needs about 2 million. */
-const STEP_LIMIT = 20_000_000;
+/** Nodes and operands evaluated by one run, about 0.3 µs each: no template may hold up the daemon for longer than a second. All connections
+ *  of a full mesh of 500 peers, printed with three fields each, need 2 million. */
+const STEP_LIMIT = 3_000_000;
+/** Text read or made at the price of one step. */
+const CHARACTERS_PER_STEP = 32;
 const OUTPUT_LIMIT_CHARACTERS = 64 * 1024 * 1024;
 
 /** The template does not fit the data; `at` and `context` say where. */
@@ -25,13 +28,15 @@ type Flow = "on" | "break" | "continue";
 
 export class Executor {
   readonly #data: GoValue;
+  readonly #stepLimit: number;
   readonly #variables: { readonly name: string; value: GoValue }[];
   #output: string[] = [];
   #size = 0;
   #steps = 0;
 
-  constructor(data: GoValue) {
+  constructor(data: GoValue, stepLimit = STEP_LIMIT) {
     this.#data = data;
+    this.#stepLimit = stepLimit;
     this.#variables = [{ name: "$", value: data }];
   }
 
@@ -82,6 +87,7 @@ export class Executor {
     const items = rangeItems(value);
     if (items === undefined) throw new TemplateExecError(`range can't iterate over ${format(value, {})}`, pipe);
     if (items.length === 0) return this.#walk(node.otherwise, dot);
+    this.#spend(items.length, pipe);
     for (const [key, element] of items) {
       const flow = this.#scoped(() => {
         const [first, second] = pipe.variables;
@@ -144,9 +150,13 @@ export class Executor {
   #call(operand: Operand & { kind: "function" }, rest: readonly Operand[], dot: GoValue, piped: readonly GoValue[]): GoValue {
     if (operand.name === "and" || operand.name === "or") return this.#shortCircuit(operand, rest, dot, piped);
     const values = [...rest.map((argument) => this.#operand(argument, dot)), ...piped];
+    for (const value of values) this.#spend(sizeOf(value), operand);
     try {
-      return callFunction(operand.name, values);
+      const result = callFunction(operand.name, values);
+      this.#spend(sizeOf(result), operand);
+      return result;
     } catch (thrown) {
+      if (thrown instanceof TemplateExecError) throw thrown;
       const words = thrown instanceof Error ? thrown.message : String(thrown);
       throw new TemplateExecError(thrown instanceof WrongArguments ? words : `error calling ${operand.name}: ${words}`, operand);
     }
@@ -170,7 +180,7 @@ export class Executor {
   }
 
   #operand(operand: Operand, dot: GoValue): GoValue {
-    this.#step(operand);
+    this.#spend(1, operand);
     switch (operand.kind) {
       case "dot":
         return dot;
@@ -192,15 +202,22 @@ export class Executor {
   }
 
   #write(text: string, place: { readonly at: number; readonly text: string } = { at: 0, text: "text" }): void {
-    this.#step(place);
+    this.#spend(1 + text.length / CHARACTERS_PER_STEP, place);
     this.#size += text.length;
     if (this.#size > OUTPUT_LIMIT_CHARACTERS) throw new TemplateExecError("the output is too long", place);
     this.#output.push(text);
   }
 
-  #step(place: { readonly at: number; readonly text: string }): void {
-    if (++this.#steps > STEP_LIMIT) throw new TemplateExecError("the template takes too long", place);
+  #spend(steps: number, place: { readonly at: number; readonly text: string }): void {
+    this.#steps += steps;
+    if (this.#steps > this.#stepLimit) throw new TemplateExecError("the template takes too long", place);
   }
+}
+
+/** What it costs to read a value once, in steps. Lists are only copied by `slice`, cheaply; printing them counts by their text. */
+function sizeOf(value: GoValue): number {
+  if (typeof value === "string") return value.length / CHARACTERS_PER_STEP;
+  return isGoList(value) ? value.length / CHARACTERS_PER_STEP : 0;
 }
 
 function rangeItems(value: GoValue): readonly (readonly [GoValue, GoValue])[] | undefined {

@@ -27,36 +27,48 @@ interface Spec {
   readonly verb: string;
 }
 
+const DIRECTIVE = /%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(.)?/gsu;
+
 export function sprintf(template: string, values: readonly GoValue[]): string {
   let used = 0;
-  const next = (): GoValue => values[used++];
-  const directive = /%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(.)?/gsu;
-  const text = template.replace(directive, (whole, flags: string, width?: string, precision?: string, verb?: string) => {
-    if (verb === undefined) return "%!(NOVERB)";
+  const text = template.replace(DIRECTIVE, (_, flags: string, width?: string, precision?: string, verb?: string) => {
+    const [wide, precise] = [width, precision].map((size) => readSize(size, () => values[used++]));
+    if (verb === undefined || wide === "too large" || precise === "too large") return "%!(NOVERB)";
     if (verb === "%") return "%";
-    const sizes = [width, precision].map((size) =>
-      size === "*" ? Number(next()) : size === undefined ? undefined : Number(size),
+    const note = wide === "bad" ? "%!(BADWIDTH)" : precise === "bad" ? "%!(BADPREC)" : "";
+    if (used >= values.length) return `${note}%!${verb}(MISSING)`;
+    const left = typeof wide === "number" && wide < 0;
+    return (
+      note +
+      directive(values[used++], {
+        flags: left ? `${flags}-` : flags,
+        width: typeof wide === "number" ? Math.abs(wide) : undefined,
+        precision: typeof precise === "number" && precise >= 0 ? precise : undefined,
+        verb,
+      })
     );
-    if (sizes.some((size) => size !== undefined && !(Math.abs(size) <= SIZE_LIMIT))) return "%!(BADWIDTH)";
-    if (used >= values.length) return `%!${verb}(MISSING)`;
-    const [wide, precise] = sizes;
-    const spec = {
-      flags: wide !== undefined && wide < 0 ? `${flags}-` : flags,
-      width: wide === undefined ? wide : Math.abs(wide),
-      precision: precise,
-      verb,
-    };
-    return pad(convert(next(), spec) ?? `%!${verb}(${typeName(values[used - 1])}=${format(values[used - 1], {})})`, spec, whole);
   });
   const extra = values.slice(used).map((value) => `${typeName(value)}=${format(value, {})}`);
   return extra.length === 0 ? text : `${text}%!(EXTRA ${extra.join(", ")})`;
 }
 
-function pad(text: string, { flags, width = 0, verb }: Spec, _whole: string): string {
+/** A width or precision: written, or taken from the values for `*`. */
+function readSize(text: string | undefined, next: () => GoValue): number | undefined | "bad" | "too large" {
+  if (text === undefined) return undefined;
+  if (text !== "*") return Number(text) <= SIZE_LIMIT ? Number(text) : "too large";
+  const value = next();
+  return typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= SIZE_LIMIT ? value : "bad";
+}
+
+function directive(value: GoValue, spec: Spec): string {
+  return pad(convert(value, spec) ?? `%!${spec.verb}(${typeName(value)}=${format(value, {})})`, spec);
+}
+
+function pad(text: string, { flags, width = 0 }: Spec): string {
   const missing = width - [...text].length;
   if (missing <= 0) return text;
   if (flags.includes("-")) return text + " ".repeat(missing);
-  if (!flags.includes("0") || (/[sqvTU]/.test(verb) && !/^[+-]?\d/.test(text))) return " ".repeat(missing) + text;
+  if (!flags.includes("0")) return " ".repeat(missing) + text;
   const sign = /^[+-]/.exec(text)?.[0] ?? "";
   return sign + "0".repeat(missing) + text.slice(sign.length);
 }

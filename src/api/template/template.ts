@@ -26,5 +26,5 @@ export function renderTemplate(name: string, source: string, data: GoValue): str
 function placeOf(source: string, at: number): { readonly line: number; readonly column: number } {
   const before = source.slice(0, at);
   const newline = before.lastIndexOf("\n");
-  return { line: before.split("\n").length, column: newline < 0 ? at : at - newline };
+  return { line: before.split("\n").length, column: at - newline - 1 };
 }
