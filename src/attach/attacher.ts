@@ -132,13 +132,6 @@ export class Attacher {
     return this.#reconciler.reconcile();
   }
 
-  /** Detaches everything, for `reset`. Returns the names of the links that went. */
-  async removeAll(): Promise<string[]> {
-    const all = this.#attachments.all();
-    for (const known of all) await this.#forget(known);
-    return all.map((known) => known.hostLink);
-  }
-
   async #forget(known: Attachment): Promise<void> {
     this.#attachments.forget(known);
     this.#ports.log.info("attachment dropped", { container: known.name, address: formatAddresses(known.addresses) });

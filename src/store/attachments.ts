@@ -4,7 +4,7 @@ import type { Database } from "bun:sqlite";
 import type { Attachment } from "../attach/attachment.ts";
 import type { Journal } from "../attach/ports.ts";
 import { type Cidr, formatCidr, parseCidr } from "../net/cidr.ts";
-import { macFromNumber } from "../net/mac.ts";
+import { type Mac, macFromNumber } from "../net/mac.ts";
 import { DamagedDatabaseError } from "./errors.ts";
 import type { Guarded } from "./store.ts";
 
@@ -89,8 +89,8 @@ function fromRow(row: Row): Attachment {
     name: row.name,
     netnsPath: row.netns_path,
     netnsId: row.netns_id,
-    hostMac: macFromNumber(row.host_mac),
-    mac: macFromNumber(row.mac),
+    hostMac: readMac(row.host_mac),
+    mac: readMac(row.mac),
     addresses: splitCidrs(row.addresses),
     adding: splitCidrs(row.adding),
     removing: splitCidrs(row.removing),
@@ -98,6 +98,11 @@ function fromRow(row: Row): Attachment {
     guarded: row.guarded !== 0,
     bootId: row.boot_id,
   };
+}
+
+function readMac(value: number): Mac {
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 48) return macFromNumber(value);
+  throw new DamagedDatabaseError(`the database holds '${value}' where a MAC should be`);
 }
 
 function joinCidrs(cidrs: readonly Cidr[]): string {

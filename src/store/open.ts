@@ -18,17 +18,17 @@ export interface OpenedDatabase {
   readonly warnings: readonly string[];
 }
 
-/** Opens or creates `<dataDir>/weave.db`. @throws {UserError} unavailable: full disk, no permission; conflict: newer schema */
-export function openDatabase(dataDir: string, clock: Clock): OpenedDatabase {
+/** Opens or creates `<dataDir>/weave.db`. `verify` reads what must be readable, and throws DamagedDatabaseError. @throws {UserError} unavailable: full disk, no permission; conflict: newer schema */
+export function openDatabase(dataDir: string, clock: Clock, verify: (database: Database) => void): OpenedDatabase {
   makeDirectory(dataDir);
   const path = join(dataDir, DATABASE_NAME);
   try {
-    return { database: openChecked(path), path, warnings: [] };
+    return { database: openChecked(path, verify), path, warnings: [] };
   } catch (thrown) {
     if (!(thrown instanceof DamagedDatabaseError)) throw thrown;
     const kept = keepAside(path, clock);
     return {
-      database: openChecked(path),
+      database: openChecked(path, verify),
       path,
       warnings: [`${thrown.message}; it is kept as ${kept}, and weave starts with an empty one`],
     };
@@ -46,11 +46,12 @@ function makeDirectory(dataDir: string): void {
   }
 }
 
-function openChecked(path: string): Database {
+function openChecked(path: string, verify: (database: Database) => void): Database {
   return translated(path, () => {
     const database = new Database(path, { create: true, strict: true });
     try {
       configure(database, path);
+      verify(database);
       return database;
     } catch (thrown) {
       database.close();

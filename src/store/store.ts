@@ -54,8 +54,15 @@ export class Store implements Disposable {
 
 /** Opens `<dataDir>/weave.db`, see `open.ts`. @throws {UserError} */
 export function openStore(dataDir: string, clock: Clock): Store {
-  const { database, path, warnings } = openDatabase(dataDir, clock);
+  const { database, path, warnings } = openDatabase(dataDir, clock, readEverything);
   return new Store(database, path, warnings);
+}
+
+// A row that is not ours is damage like any other, found at start and not in the middle of something.
+function readEverything(database: Database): void {
+  const plain: Guarded = (action) => action();
+  new AttachmentTable(database, plain).attachments();
+  new ExposureTable(database, plain).exposures();
 }
 
 /** Texts by name: options of `launch`, the data plane's facts, … */
