@@ -16,6 +16,7 @@ export async function connectTcp(ip: Ip, port: number, clock: Clock, timeoutMs: 
   const name = formatIpPort(ip, port);
   const fd = beginConnect(ip, port, name);
   const outcome = Promise.withResolvers<TcpStream>();
+  outcome.promise.catch(() => {}); // it may fail before anybody awaits it; whoever does gets the reason then
   const failed = (why: string): void => outcome.reject(new Error(`dial tcp ${name}: ${why}`));
   const slot: StreamSlot = { stream: undefined };
   const handler = streamHandler(() => {});

@@ -51,7 +51,7 @@ export class TcpLink implements Link {
     stream.pause();
     stream.listen({
       data: (bytes) => this.#received(bytes),
-      closed: (error) => this.#end(error ?? "the peer closed the connection"),
+      closed: (error) => this.#end(error ?? "the connection was cut off"),
     });
     this.#rekeying = every(clock, REKEY_MS, () => this.#write(session.rekey()));
   }

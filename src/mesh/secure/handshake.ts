@@ -312,7 +312,7 @@ export class Handshake {
   }
   #finish(noise: HandshakeState, hello: Hello, send: Uint8Array[]): HandshakeStep {
     const session = new Session(noise.split());
-    const rest = this.#reader.rest();
+    const rest = this.#reader.rest().slice();
     this.wipe();
     return { state: "done", send: concat(...send), hello, passwordUsed: this.#options.passwords.length > 0, session, rest };
   }
