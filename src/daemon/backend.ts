@@ -7,6 +7,7 @@ import { type DaemonConfig, shownConfig } from "../config/load.ts";
 import type { Exposer } from "../expose/exposer.ts";
 import type { Mesh } from "../mesh/mesh.ts";
 import { formatPeerName } from "../mesh/peer-name.ts";
+import type { MeshView } from "../mesh/ports.ts";
 import { renderMetrics } from "../metrics/render.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
@@ -100,7 +101,7 @@ export function createBackend(parts: BackendParts): Backend {
           "use --revoke to refuse its key everywhere",
         );
       }
-      mesh.revoke(id);
+      mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: true };
     },
     metrics: () => renderMetrics(status(), parts.counters),
@@ -109,6 +110,16 @@ export function createBackend(parts: BackendParts): Backend {
 
 function refusal(peer: string): RefusedTarget {
   return { peer, reason: `'${peer}' is not a host name or address with an optional port` };
+}
+
+/** A nickname that one peer has means that peer; anything else is a name or a key. */
+function peerIdOf(view: MeshView, id: string): string {
+  const named = view.peers.filter((peer) => peer.nickname === id && peer.name !== view.self.name);
+  if (named.length > 1) {
+    const names = named.map((peer) => formatPeerName(peer.name)).join(", ");
+    throw new UserError("conflict", `nickname '${id}' is used by several peers: ${names}`, "give the name of one");
+  }
+  return named[0] ? formatPeerName(named[0].name) : id;
 }
 
 function psEntries({ attacher, exposer }: BackendParts): PsEntry[] {
