@@ -68,7 +68,9 @@ export class DockerEvents implements AsyncDisposable {
       log.info("docker answers", { endpoint: client.endpoint.text });
       this.#handlers.connected();
       await this.#read(response.body);
+      log.info("docker ended the event stream");
     } catch (thrown) {
+      // Not being there is a normal state and is not told again at every attempt.
       if (this.#isConnected && !this.#stop.signal.aborted) log.info("docker went away", { reason: errorText(thrown) });
     }
     const wasConnected = this.#isConnected;

@@ -75,10 +75,12 @@ export class DockerDaemon implements AsyncDisposable {
       show: () => daemon.stderr.slice(-2000),
     });
   }
-  /** Ends it; containers end too. */
+  /** Ends it and its containers. */
   async down(): Promise<void> {
     const daemon = this.#daemon;
     if (!daemon) return;
+    const ids = (await run([...this.command, "ps", "-aq"])).stdout.split("\n").filter((id) => id !== "");
+    if (ids.length > 0) await run([...this.command, "rm", "-f", ...ids]); // by itself dockerd gives each of them ten seconds
     daemon.signal("SIGTERM");
     await waitFor("dockerd ends", () => !daemon.running, { deadlineMs: 20_000 });
     await daemon[Symbol.asyncDispose]();
@@ -93,15 +95,22 @@ export class DockerDaemon implements AsyncDisposable {
   }
   /** A container that sleeps; its full id. */
   runSleeper(name: string, ...options: readonly string[]): Promise<string> {
-    return this.docker("run", "-d", "--init=false", "--name", name, "--network", "none", ...options, IMAGE, "/bin/sleep", "600");
+    return this.docker(
+      "run",
+      "-d",
+      "--stop-timeout=0",
+      "--name",
+      name,
+      "--network",
+      "none",
+      ...options,
+      IMAGE,
+      "/bin/sleep",
+      "600",
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#daemon?.running) {
-      const all = await run([...this.command, "ps", "-aq"]);
-      const ids = all.stdout.split("\n").filter((id) => id !== "");
-      if (ids.length > 0) await run([...this.command, "rm", "-f", ...ids]);
-    }
     await this.down();
     for (const mount of await this.#mounts()) await run(["umount", "-l", mount]);
     rmSync(this.folder, { recursive: true, force: true });
