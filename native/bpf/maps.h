@@ -12,7 +12,9 @@
 #define PEER_FLOOD 0xfff    // as destination in a VNI: along the source's tree
 #define FANOUT 256          // hops of one tree at one host; the small object walks the first 64
 #define FANOUT_SMALL 64
+#ifndef MAC_ENTRIES // tests of upgrades build with another
 #define MAC_ENTRIES 65536
+#endif
 #define PORTS 16384
 #define ADDRESSES 65536
 #define NEIGHBOURS 4096

@@ -40,6 +40,26 @@ export function chooseAttach(folder: string, object: BpfObject): AttachKind {
   return hasTcx(object.program("underlay_ingress"), LOOPBACK_IFINDEX) ? "tcx" : "tc";
 }
 
+/** Removes whatever of ours sits at these links in the given way. */
+export function detachAll(kind: AttachKind, folder: string, ifindexes: readonly number[]): void {
+  if (kind === "tcx") for (const hook of pinnedHooks(folder)) removeTcx(pathOf(folder, hook));
+  else
+    for (const ifindex of ifindexes) for (const direction of ["ingress", "egress"] as const) detachTcIfThere(ifindex, direction);
+}
+
+function pathOf(folder: string, hook: Hook): string {
+  return join(folder, `${hook.program}-${hook.ifindex}`);
+}
+
+// A link that went away meanwhile took its filters along.
+function detachTcIfThere(ifindex: number, direction: Direction): void {
+  try {
+    if (queryTc(ifindex, direction) !== undefined) detachTc(ifindex, direction);
+  } catch (thrown) {
+    if (!isSystemError(thrown, "ENODEV")) throw thrown;
+  }
+}
+
 export class Hooks {
   readonly kind: AttachKind;
   readonly #folder: string;
@@ -59,7 +79,7 @@ export class Hooks {
   /** Nothing to do when nothing is there. */
   detach(hook: Hook): void {
     if (this.kind === "tcx") removeTcx(this.#path(hook));
-    else ignoreMissingLink(() => detachTc(hook.ifindex, DIRECTION[hook.program]));
+    else detachTcIfThere(hook.ifindex, DIRECTION[hook.program]);
   }
 
   /** What is attached now as far as it can be found: pinned links, or our place at each of `ifindexes`, which cannot tell programs of one
@@ -98,14 +118,6 @@ export class Hooks {
     return program;
   }
   #path(hook: Hook): string {
-    return join(this.#folder, `${hook.program}-${hook.ifindex}`);
-  }
-}
-
-function ignoreMissingLink(work: () => void): void {
-  try {
-    work();
-  } catch (thrown) {
-    if (!isSystemError(thrown, "ENODEV", "ENOENT", "EINVAL")) throw thrown;
+    return pathOf(this.#folder, hook);
   }
 }

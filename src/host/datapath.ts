@@ -27,7 +27,7 @@ import {
   sumCounts,
   type Traffic,
 } from "./datapath-codec.ts";
-import { type AttachKind, chooseAttach, type Hook, Hooks, pinnedHooks } from "./datapath-hooks.ts";
+import { type AttachKind, chooseAttach, detachAll, type Hook, Hooks } from "./datapath-hooks.ts";
 import { copyMaps, linksFolder, loadSwitch, preparePins, removePins } from "./datapath-pins.ts";
 import { type PortPolicy, PortTables } from "./datapath-ports.ts";
 import { type ProbeReply, Probes } from "./datapath-probes.ts";
@@ -112,7 +112,12 @@ export class Datapath implements Disposable {
     const folder = linksFolder(pinDir);
     const attach =
       options.attach === undefined || options.attach === "auto" ? chooseAttach(folder, loaded.object) : options.attach;
-    if (attach === "tc") for (const hook of pinnedHooks(folder)) new Hooks("tcx", folder, loaded.object).detach(hook);
+    // Two kinds at once would run everything twice.
+    detachAll(
+      attach === "tc" ? "tcx" : "tc",
+      folder,
+      underlay.links.list().map((link) => link.index),
+    );
     const isUnfilled = loaded.isFresh || readSettings(loaded.object).self === 0;
     if (isUnfilled) for (const old of loaded.superseded) copyMaps(old, loaded.object, log);
     writeSettings(loaded.object, options.vxlanIfindex, dataPort, tuning);
@@ -261,7 +266,11 @@ export class Datapath implements Disposable {
 
   /** Detaches and unpins everything of ours; the object cannot be used afterwards. */
   remove(): void {
-    for (const hook of [...this.#wantedHooks(), ...this.#foundHooks()]) this.#hooks.detach(hook);
+    detachAll(
+      this.kind.attach,
+      linksFolder(this.#options.pinDir),
+      this.#underlay.links.list().map((link) => link.index),
+    );
     this[Symbol.dispose]();
     rmSync(this.#options.pinDir, { recursive: true, force: true });
   }

@@ -17,6 +17,7 @@ import { planOf } from "./plans.ts";
 
 export const DATA_PORT = 6784;
 const TAG = `ws${process.pid}`;
+let worlds = 0; // made so far, for their names
 const PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
 
 /** @throws {Error} with the command's words */
@@ -82,7 +83,7 @@ export class Node {
     this.world = world;
     this.name = name;
     this.id = id as ShortId;
-    this.netns = `${TAG}-${name}`;
+    this.netns = `${world.tag}-${name}`;
   }
   get datapath(): Datapath {
     if (this.#datapath === undefined) throw new Error(`host ${this.name} has no switch`);
@@ -163,13 +164,14 @@ export class Node {
 export class World implements Disposable {
   readonly options: WorldOptions;
   readonly nodes = new Map<string, Node>();
+  readonly tag = `${TAG}-${++worlds}`;
   readonly bpffs: string;
   readonly #netns: string[] = [];
   readonly #sockets: FrameSocket[] = [];
 
   constructor(options: WorldOptions) {
     this.options = options;
-    this.bpffs = join(tmpdir(), `${TAG}-bpf`);
+    this.bpffs = join(tmpdir(), `${this.tag}-bpf`);
     open.add(this);
     try {
       mkdirSync(this.bpffs, { recursive: true });

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// ping(8) from a guest, for a moment or beside other things, and bytes over TCP between two guests.
+import { inNetns } from "../../support/libc.ts";
+import { type Guest, netnsPath } from "./world.ts";
+
+export interface PingResult {
+  readonly sent: number;
+  readonly received: number;
+  readonly duplicates: number;
+  readonly text: string;
+}
+
+function command(from: Guest, to: string, args: readonly string[]): string[] {
+  return ["ip", "netns", "exec", from.netns, "ping", "-n", ...args, to];
+}
+function parse(text: string): PingResult {
+  const match = /(\d+) packets transmitted, (\d+) received(?:, \+(\d+) duplicates)?/.exec(text);
+  return { sent: Number(match?.[1] ?? 0), received: Number(match?.[2] ?? 0), duplicates: Number(match?.[3] ?? 0), text };
+}
+
+export function ping(from: Guest, to: string, ...args: readonly string[]): PingResult {
+  const all = args.length === 0 ? ["-c", "3", "-i", "0.01", "-W", "1"] : args;
+  const result = Bun.spawnSync(command(from, to, all), { stdout: "pipe", stderr: "pipe", env: { ...process.env, LC_ALL: "C" } });
+  return parse(`${result.stdout}${result.stderr}`);
+}
+
+/** 500 pings a second until `stop`. */
+export class SteadyPing {
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+
+  constructor(from: Guest, to: string) {
+    this.#child = Bun.spawn(command(from, to, ["-i", "0.002", "-q"]), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  }
+  async stop(): Promise<PingResult> {
+    this.#child.kill("SIGINT");
+    await this.#child.exited;
+    return parse(await new Response(this.#child.stdout).text());
+  }
+}
+
+/** Sends `bytes` over one TCP connection and waits until all of them have arrived. Returns the time in ms. */
+export async function transfer(from: Guest, to: Guest, address: string, bytes: number): Promise<number> {
+  const began = performance.now();
+  let received = 0;
+  const arrived = Promise.withResolvers<void>();
+  const server = inNetns(netnsPath(to.netns), () =>
+    Bun.listen({
+      hostname: address,
+      port: 0,
+      socket: {
+        data(_socket, data) {
+          received += data.length;
+          if (received >= bytes) arrived.resolve();
+        },
+      },
+    }),
+  );
+  const chunk = new Uint8Array(65_536);
+  let unsent = bytes;
+  const push = (socket: { write(data: Uint8Array): number }) => {
+    while (unsent > 0) {
+      const written = socket.write(chunk.subarray(0, Math.min(chunk.length, unsent)));
+      if (written <= 0) return;
+      unsent -= written;
+    }
+  };
+  const connecting = inNetns(netnsPath(from.netns), () =>
+    Bun.connect({ hostname: address, port: server.port, socket: { open: push, drain: push, data() {} } }),
+  );
+  const late = setTimeout(() => arrived.reject(new Error(`${received} of ${bytes} bytes arrived in 5 s`)), 5_000);
+  try {
+    const client = await connecting;
+    await arrived.promise;
+    client.end();
+    return performance.now() - began;
+  } finally {
+    clearTimeout(late);
+    server.stop(true);
+  }
+}
