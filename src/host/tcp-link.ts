@@ -120,8 +120,8 @@ export class TcpLink implements Link {
       events.message(event.bytes);
       return;
     }
-    this.#stream.ended();
     this.#end(event.type === "refused" ? event.reason : "the peer closed the connection");
+    this.#stream.ended();
   }
   /** Ends at once; what is queued is of no use. */
   #fail(reason: string): void {

@@ -45,16 +45,16 @@ export class TestPeer implements AsyncDisposable {
   readonly identity = sodiumSealing.keyPair();
   readonly n: number;
 
-  /** `everywhere`: on all addresses instead of 127.0.0.1 alone. */
+  /** `listens`: on all addresses instead of 127.0.0.1 alone, or on none. */
   constructor(
     n: number,
     passwords: readonly string[] = [],
-    options: Partial<TcpTransportOptions> & { everywhere?: boolean } = {},
+    options: Partial<TcpTransportOptions> & { listens?: "everywhere" | "nowhere" } = {},
   ) {
     this.n = n;
-    const { everywhere = false, ...others } = options;
+    const { listens, ...others } = options;
     this.transport = new TcpTransport({
-      ...(everywhere ? {} : { host: "127.0.0.1" as Ip }),
+      ...(listens === "everywhere" ? {} : { host: "127.0.0.1" as Ip }),
       port: 0,
       identity: this.identity,
       passwords,
@@ -67,7 +67,7 @@ export class TestPeer implements AsyncDisposable {
       limits: GENEROUS,
       ...others,
     });
-    this.transport.listen();
+    if (listens !== "nowhere") this.transport.listen();
   }
   get address(): string {
     return this.transport.boundAddress!;
