@@ -78,7 +78,7 @@ export function writeLaunchFile(dataDir: string, file: LaunchFile): void {
     renameSync(unfinished, path);
     syncDirectory(dirname(path));
   } catch (thrown) {
-    rmSync(unfinished, { force: true });
+    discard(unfinished);
     throw new UserError("unavailable", `cannot write '${path}': ${errorText(thrown)}`, "make room or choose another --data-dir", {
       cause: thrown,
     });
@@ -87,6 +87,14 @@ export function writeLaunchFile(dataDir: string, file: LaunchFile): void {
 
 export function removeLaunchFile(dataDir: string): void {
   rmSync(launchFilePath(dataDir), { force: true });
+}
+
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What keeps it from being removed is likely what kept it from being written, and that is told.
+  }
 }
 
 function writeDurably(path: string, text: string): void {
