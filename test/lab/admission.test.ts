@@ -31,15 +31,17 @@ async function healthyPair(...flags: readonly string[]): Promise<{ readonly ping
   return { ping: await PingRun.start(c1, "10.2.1.2"), c1 };
 }
 
-/** Waits until `host` tells in `status connections` that its connection with `address` is refused, in these words. */
+/** Waits until `host` tells why it has no connection with `address`, in these words: the one that dials in `status connections`, the
+ *  one that is dialled, and has no line for a stranger there, in its log. */
 async function tells(host: Host, address: string, words: RegExp): Promise<void> {
+  const dials = host === bad || (await statusOf(host)).router.targets.includes(address);
   await waitFor(
     `${host.name} to say ${words} about ${address}`,
     async () => {
-      const lines = (await host.mustWeave("status", "connections")).split("\n");
-      return lines.some((line) => line.includes(address) && words.test(line));
+      const text = dials ? await host.mustWeave("status", "connections") : await host.daemonLog(200);
+      return text.split("\n").some((line) => line.includes(address) && words.test(line));
     },
-    { deadlineMs: 8_000, everyMs: 100, show: () => describeHost(host) },
+    { deadlineMs: 8_000, everyMs: 100, show: async () => (dials ? describeHost(host) : host.daemonLog()) },
   );
 }
 

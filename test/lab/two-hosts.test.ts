@@ -49,8 +49,8 @@ describe("between two hosts", () => {
     expect(await c1.reaches(`${await c2.linkLocal()}%ethwe`)).toBe(true);
   });
   test("ping answers over IPv6 global addresses", async () => {
-    await c1.must(["ip", "address", "add", "fd00:2::1/64", "dev", "ethwe", "nodad"]);
-    await c2.must(["ip", "address", "add", "fd00:2::2/64", "dev", "ethwe", "nodad"]);
+    await h1.mustWeave("attach", "fd00:2::1/64", "c1");
+    await h2.mustWeave("attach", "fd00:2::2/64", "c2");
     expect(await c1.reaches("fd00:2::2")).toBe(true);
   });
   test("a TCP stream arrives undamaged and without a repeated segment", async () => {

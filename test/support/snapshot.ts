@@ -16,15 +16,8 @@ function lines(text: string): string[] {
 
 /** JSON of `ip` without what changes by itself. */
 function stable(text: string): string[] {
-  const VOLATILE = new Set([
-    "valid_life_time",
-    "preferred_life_time",
-    "gc_timer",
-    "hello_timer",
-    "tcn_timer",
-    "topology_change_timer",
-  ]);
-  const records = JSON.parse(text || "[]", (key, value: unknown) => (VOLATILE.has(key) ? undefined : value)) as unknown[];
+  const isVolatile = (key: string) => key.endsWith("_timer") || key.endsWith("_life_time");
+  const records = JSON.parse(text || "[]", (key, value: unknown) => (isVolatile(key) ? undefined : value)) as unknown[];
   return records.map((record) => JSON.stringify(record)).sort();
 }
 

@@ -59,21 +59,30 @@ export function neighboursOf(status: StatusModel): string[] {
     .sort();
 }
 
-/** Is everybody known to, reachable from and in the broadcast trees of everybody? */
-async function complete(hosts: readonly Host[]): Promise<boolean> {
+/** Is everybody known to, reachable from and in the broadcast trees of everybody? `settled`: and is no connection on its way? */
+async function complete(hosts: readonly Host[], state: "routed" | "settled"): Promise<boolean> {
   const expected = hosts.map(({ name }) => name).sort();
   for (const host of hosts) {
     const status = await statusOf(host);
     if (reachablePeers(status).join() !== expected.join()) return false;
     if (status.router.broadcastRoutes.length !== hosts.length) return false;
-    if (status.router.connections.some(({ state }) => state === "pending")) return false;
+    if (state === "settled" && status.router.connections.some((connection) => connection.state === "pending")) return false;
   }
   return true;
 }
 
-/** Waits until these hosts, and nobody else, form one mesh. Returns how long that took in ms. */
+/** Waits until these hosts, and nobody else, form one mesh in which nothing is on its way. Returns how long that took in ms. */
 export async function waitForMesh(hosts: readonly Host[], deadlineMs = 15_000): Promise<number> {
-  const { tookMs } = await waitFor(`${hosts.length} hosts to form one mesh`, () => complete(hosts), {
+  return await waitForState(hosts, "settled", deadlineMs);
+}
+
+/** Waits until each of these hosts has routes to all of them and to nobody else; connections with others may still be waited for. */
+export async function waitForRoutes(hosts: readonly Host[], deadlineMs: number): Promise<number> {
+  return await waitForState(hosts, "routed", deadlineMs);
+}
+
+async function waitForState(hosts: readonly Host[], state: "routed" | "settled", deadlineMs: number): Promise<number> {
+  const { tookMs } = await waitFor(`${hosts.length} hosts to form one mesh`, () => complete(hosts, state), {
     deadlineMs,
     everyMs: 25,
     show: async () => (await Promise.all(hosts.map(describeHost))).join("; "),
