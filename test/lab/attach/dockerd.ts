@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Docker daemon of the tests' own, with everything it writes in one temporary folder and no bridge or rules of its own; an image made of busybox.
+// A Docker daemon of the tests' own: what it writes is in one temporary folder, its mounts and network settings are in namespaces of its own. Its image
+// is made of busybox.
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,10 @@ export function dockerMissing(): string | undefined {
   if (busybox() === undefined) return "not installed: busybox (a static one)";
   return process.getuid?.() === 0 ? undefined : "not root";
 }
+
+/** What it writes outside its folder is gone with its mount namespace. */
+const PRIVATE_FILES =
+  "mount -t tmpfs none /run && mkdir /run/up /run/work && mount -t overlay none -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work /etc";
 
 const PATHS = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/local/bin`;
 
@@ -49,24 +54,19 @@ export class DockerDaemon implements AsyncDisposable {
     const at = (name: string): string => join(this.folder, name);
     const daemon = new Background([
       ...[
+        "unshare",
+        "--mount",
+        "--net",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        `${PRIVATE_FILES} && exec dockerd "$@"`,
         "dockerd",
-        "--host",
-        `unix://${this.socket}`,
-        "--data-root",
-        at("data"),
-        "--exec-root",
-        at("exec"),
-        "--pidfile",
-        at("pid"),
       ],
-      ...[
-        "--bridge=none",
-        "--iptables=false",
-        "--ip6tables=false",
-        "--storage-driver=vfs",
-        "--shutdown-timeout=2",
-        "--log-level=warn",
-      ],
+      ...["--host", `unix://${this.socket}`, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid")],
+      ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver=vfs"],
+      "--log-level=warn",
     ]);
     this.#daemon = daemon;
     await waitFor("dockerd answers", () => run([...this.command, "version"]).then((result) => result.code === 0), {
