@@ -3,6 +3,7 @@
 // header. That needs an Ethernet device we watch, and that no watched device takes larger packets than the way out does: the short cut does
 // not make "too big" answers.
 import { isSystemError } from "../../native/errno.ts";
+import { removeEmptyClsact } from "../../native/libbpf/clsact.ts";
 import { NetlinkSocket } from "../../native/netlink/socket.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Endpoint } from "./datapath-codec.ts";
@@ -39,6 +40,14 @@ export class Underlay implements Disposable {
 
   get links(): Links {
     return this.#links;
+  }
+  /** All links there are now. */
+  indexes(): number[] {
+    return this.#links.list().map((link) => link.index);
+  }
+  /** Takes the clsact discipline away where no filter is left. */
+  removeEmptyClsacts(): void {
+    for (const index of this.indexes()) removeEmptyClsact(this.#socket, index);
   }
 
   /** Takes those of `ifindexes` that exist and speak Ethernet, and tells which; forgets what was known of routes. */

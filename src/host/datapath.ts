@@ -113,11 +113,7 @@ export class Datapath implements Disposable {
     const attach =
       options.attach === undefined || options.attach === "auto" ? chooseAttach(folder, loaded.object) : options.attach;
     // Two kinds at once would run everything twice.
-    detachAll(
-      attach === "tc" ? "tcx" : "tc",
-      folder,
-      underlay.links.list().map((link) => link.index),
-    );
+    detachAll(attach === "tc" ? "tcx" : "tc", folder, underlay.indexes());
     const isUnfilled = loaded.isFresh || readSettings(loaded.object).self === 0;
     if (isUnfilled) for (const old of loaded.superseded) copyMaps(old, loaded.object, log);
     writeSettings(loaded.object, options.vxlanIfindex, dataPort, tuning);
@@ -266,18 +262,15 @@ export class Datapath implements Disposable {
 
   /** Detaches and unpins everything of ours; the object cannot be used afterwards. */
   remove(): void {
-    detachAll(
-      this.kind.attach,
-      linksFolder(this.#options.pinDir),
-      this.#underlay.links.list().map((link) => link.index),
-    );
+    detachAll(this.kind.attach, linksFolder(this.#options.pinDir), this.#underlay.indexes());
+    if (this.kind.attach === "tc") this.#underlay.removeEmptyClsacts();
     this[Symbol.dispose]();
     rmSync(this.#options.pinDir, { recursive: true, force: true });
   }
 
   /** Puts our programs wherever earlier ones are, and drops what belongs to links that are gone. */
   #takeOver(): void {
-    const links = new Set(this.#underlay.links.list().map((link) => link.index));
+    const links = new Set(this.#underlay.indexes());
     for (const ifindex of [...this.#ports.policies().keys()]) if (!links.has(ifindex)) this.detachPort(ifindex);
     const wanted = this.#wantedHooks();
     const kept = (hook: Hook) => wanted.some((other) => other.program === hook.program && other.ifindex === hook.ifindex);
@@ -290,7 +283,7 @@ export class Datapath implements Disposable {
 
   #foundHooks(): Hook[] {
     const guarded = new Set([this.#options.vxlanIfindex, ...this.#ports.policies().keys()]);
-    const others = this.#underlay.links.list().map((link) => link.index);
+    const others = this.#underlay.indexes();
     return this.#hooks.found(others.filter((index) => !guarded.has(index)));
   }
 

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The switch without a daemon, its replacement under traffic, and what somebody else may have done to it meanwhile.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildBpfObjects } from "../../../native/bpf/build.ts";
+import type { ObjectKind } from "../../../native/bpf/objects.ts";
+import { Datapath } from "../../../src/host/datapath.ts";
+import { UserError } from "../../../src/runtime/errors.ts";
+import { silentLog } from "../../../src/runtime/log.ts";
+import { waitFor } from "../../support/wait.ts";
+import { ping, SteadyPing } from "./ping.ts";
+import { sendEverything, Tally } from "./tally.ts";
+import { ipBatch, type Node, sh, World } from "./world.ts";
+
+const CHAIN = [
+  ["a", "b"],
+  ["b", "c"],
+] as const;
+
+function nodesOf(world: World): Node[] {
+  return [...world.nodes.values()];
+}
+
+for (const attach of ["tcx", "tc"] as const) {
+  describe(`with ${attach}`, () => {
+    let world: World;
+    beforeAll(() => {
+      world = new World({ cables: CHAIN, attach });
+    });
+    afterAll(() => world[Symbol.dispose]());
+
+    test("frames go on while no process has the switch open, also to groups", async () => {
+      for (const node of nodesOf(world)) node.close();
+      using tally = new Tally(world);
+      sendEverything(tally, 3);
+      expect(await tally.faults()).toEqual([]);
+      expect(ping(world.guest("a"), world.guest("c").address).received).toBe(3);
+      for (const node of nodesOf(world)) node.open();
+    });
+
+    test("what an earlier daemon left is read back", () => {
+      const b = world.node("b");
+      const before = { plan: b.inside(() => b.datapath.read()), ports: new Map(b.datapath.ports()) };
+      b.close();
+      b.open();
+      expect(b.inside(() => b.datapath.read())).toEqual(before.plan);
+      expect(b.datapath.ports()).toEqual(before.ports);
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+      expect(before.plan && b.apply(before.plan)).toBe(0);
+    });
+
+    test("programs are replaced on all hosts under direct, relayed and flooded traffic: nothing is lost or doubled", async () => {
+      const [from, direct, relayed] = [world.guest("a"), world.guest("b"), world.guest("c")];
+      for (const to of [direct, relayed]) ping(from, to.address);
+      const pings = [new SteadyPing(from, direct.address), new SteadyPing(from, relayed.address)];
+      using tally = new Tally(world);
+      for (let round = 0; round < 5; round++) {
+        for (const node of nodesOf(world)) {
+          sendEverything(tally, 1);
+          node.open();
+          sendEverything(tally, 1);
+        }
+        await Bun.sleep(20);
+      }
+      const results = await Promise.all(pings.map((steady) => steady.stop()));
+      for (const { sent, received, duplicates } of results) {
+        expect(sent).toBeGreaterThan(100);
+        expect({ received, duplicates }).toEqual({ received: sent, duplicates: 0 });
+      }
+      expect(await tally.faults()).toEqual([]);
+    });
+
+    test("a switch with other maps takes over routes, ports and MACs under traffic without a loss", async () => {
+      using other = new OtherLayout();
+      const [from, to] = [world.guest("a"), world.guest("c")];
+      ping(from, to.address);
+      const b = world.node("b");
+      const before = b.inside(() => b.datapath.read());
+      const steady = [new SteadyPing(from, to.address), new SteadyPing(from, world.guest("b").address)];
+      await Bun.sleep(50);
+      for (const node of nodesOf(world)) node.open({ layout: 2, readBytes: other.read });
+      await Bun.sleep(50);
+      for (const node of nodesOf(world)) {
+        expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v2"]);
+        expect(node.datapath.macs().length).toBeGreaterThanOrEqual(3);
+      }
+      expect(b.inside(() => b.datapath.read())).toEqual(before);
+      // And back, this time with the number the maps had, but another shape below it.
+      for (const node of nodesOf(world)) node.open({ layout: 2 });
+      await Bun.sleep(50);
+      for (const node of nodesOf(world)) expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v2b"]);
+      for (const node of nodesOf(world)) node.open();
+      expect(b.inside(() => b.datapath.read())).toEqual(before);
+      for (const { sent, received } of await Promise.all(steady.map((one) => one.stop()))) expect(received).toBe(sent);
+    });
+
+    test("what somebody removed is put back, and named", async () => {
+      const b = world.node("b");
+      const vxlan = b.ifindex("vxlan-6784");
+      const guest = world.guest("b");
+      if (attach === "tc") {
+        for (const device of ["vxlan-6784", guest.port]) sh(["tc", "-n", b.netns, "qdisc", "del", "dev", device, "clsact"]);
+      } else {
+        for (const name of [
+          `vx_ingress-${vxlan}`,
+          `vx_egress-${vxlan}`,
+          `veth_ingress-${guest.ifindex}`,
+          `veth_egress-${guest.ifindex}`,
+        ])
+          rmSync(join(b.pinDir, "links", name));
+      }
+      // The kernel takes a link down a moment after its last pin.
+      await waitFor("the way to be broken", () => ping(world.guest("a"), guest.address, "-c", "1", "-W", "0.1").received === 0);
+      expect(b.inside(() => b.datapath.ensureAttached()).sort()).toEqual([
+        `veth_egress at link ${guest.ifindex}`,
+        `veth_ingress at link ${guest.ifindex}`,
+        `vx_egress at link ${vxlan}`,
+        `vx_ingress at link ${vxlan}`,
+      ]);
+      expect(ping(world.guest("a"), guest.address).received).toBe(3);
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+    });
+
+    test("a VXLAN device that was made anew is attached to again, and its old links go", () => {
+      const b = world.node("b");
+      ipBatch(
+        b.netns,
+        "link del vxlan-6784",
+        "link add vxlan-6784 mtu 1400 type vxlan external dstport 6784 nolearning udp6zerocsumrx",
+        "link set vxlan-6784 master weave up",
+      );
+      b.open();
+      expect(ping(world.guest("a"), world.guest("b").address).received).toBe(3);
+      if (attach === "tcx") {
+        const links = readdirSync(join(b.pinDir, "links")).filter((name) => name.startsWith("vx_"));
+        expect(links.sort()).toEqual([`vx_egress-${b.ifindex("vxlan-6784")}`, `vx_ingress-${b.ifindex("vxlan-6784")}`]);
+      }
+    });
+
+    test("a port whose link is gone is forgotten at the next start", () => {
+      const b = world.node("b");
+      const guest = b.addGuest();
+      ping(guest, world.guest("a").address);
+      ipBatch(b.netns, `link del ${guest.port}`);
+      b.open();
+      expect(b.datapath.ports().has(guest.ifindex)).toBe(false);
+      expect(b.datapath.macs().some(({ ifindex }) => ifindex === guest.ifindex)).toBe(false);
+    });
+
+    test("a queueing discipline in front of the VXLAN device is removed, and named", () => {
+      const b = world.node("b");
+      sh([
+        "tc",
+        "-n",
+        b.netns,
+        "qdisc",
+        "add",
+        "dev",
+        "vxlan-6784",
+        "root",
+        "tbf",
+        "rate",
+        "1mbit",
+        "burst",
+        "10k",
+        "latency",
+        "1s",
+      ]);
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual(["queueing discipline 'tbf' at the VXLAN device"]);
+      expect(sh(["tc", "-n", b.netns, "qdisc", "show", "dev", "vxlan-6784", "root"])).toContain("noqueue");
+    });
+
+    test("removing it leaves no program, map, link, filter or pin", () => {
+      const b = world.node("b");
+      b.inside(() => b.datapath.remove());
+      b.close();
+      expect(existsSync(b.pinDir)).toBe(false);
+      for (const device of ["vxlan-6784", "u1", "u2", world.guest("b").port]) {
+        const filters = ["ingress", "egress"].map((way) => sh(["tc", "-n", b.netns, "filter", "show", "dev", device, way]));
+        expect(filters.join("")).toBe("");
+        expect(sh(["tc", "-n", b.netns, "qdisc", "show", "dev", device])).not.toContain("clsact");
+      }
+      // A second one finds nothing of the first.
+      b.open();
+      expect(b.inside(() => b.datapath.read())).toBeUndefined();
+      expect(b.datapath.ports().size).toBe(0);
+    });
+  });
+}
+
+test("without a BPF file system the operator is told what to do", () => {
+  const pinDir = join(mkdtempSync(join(tmpdir(), "ws-nobpf-")), "weave");
+  try {
+    const open = () => Datapath.open({ bridgeIfindex: 1, vxlanIfindex: 1, pinDir, log: silentLog });
+    expect(open).toThrow(UserError);
+    expect(open).toThrow(`cannot keep the switch in '${pinDir}': there is no BPF file system`);
+  } finally {
+    rmSync(join(pinDir, ".."), { recursive: true });
+  }
+});
+
+/** The same switch with another MAC table, so that its maps are other ones. */
+class OtherLayout implements Disposable {
+  readonly #folder = mkdtempSync(join(tmpdir(), "ws-layout-"));
+
+  constructor() {
+    buildBpfObjects(this.#folder, ["-DMAC_ENTRIES=32768"]);
+  }
+  readonly read = (kind: ObjectKind): Uint8Array =>
+    readFileSync(join(this.#folder, kind === "full" ? "switch.o" : "switch-small.o"));
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+}
