@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Serves the contract over HTTP: finds the operation, reads the bounded request, calls its handler, writes the answer or the refusal.
 // Bun closes clients that are slow with headers (about 12 s) or body (about 8 s), so connections cannot pile up.
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { Counter } from "../runtime/counters.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
@@ -8,6 +9,7 @@ import { CONTRACT, type OperationName, type RequestOf, type ResponseOf } from ".
 import { whyForeign } from "./guard.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Listen } from "./listen.ts";
+import { Pacer } from "./pacer.ts";
 import { refuse } from "./parse.ts";
 import type { Answer, RawRequest, Route } from "./route.ts";
 import { findOperation } from "./router.ts";
@@ -26,14 +28,16 @@ export interface ServerOptions {
   readonly log: Log;
   /** Requests by outcome: `ok`, `refused`, `failed`, `not-found`. */
   readonly requests: Counter;
+  readonly clock?: Clock;
 }
 
 /** Bun's options of one listener for the contract; `listen.ts` binds it. */
 export function serveOptions(options: ServerOptions, listen: Listen) {
+  const pacer = options.readOnly ? new Pacer(options.clock ?? systemClock) : undefined;
   return {
     maxRequestBodySize: BODY_LIMIT_BYTES,
     fetch: (request: Request, server: Bun.Server<undefined>): Promise<Response> =>
-      respond(options, listen, request, () => server.timeout(request, HANDLER_LIMIT_SECONDS)),
+      respond({ ...options, pacer }, listen, request, () => server.timeout(request, HANDLER_LIMIT_SECONDS)),
     error: (error: Error): Response => {
       options.log.error("api request failed", { reason: error.message });
       return new Response("internal error\n", { status: 500 });
@@ -41,8 +45,10 @@ export function serveOptions(options: ServerOptions, listen: Listen) {
   };
 }
 
+type Serving = ServerOptions & { readonly pacer: Pacer | undefined };
+
 /** @param allowTime called when the whole request is here and its handler begins */
-async function respond(options: ServerOptions, listen: Listen, request: Request, allowTime: () => void): Promise<Response> {
+async function respond(options: Serving, listen: Listen, request: Request, allowTime: () => void): Promise<Response> {
   const foreign = whyForeign(listen, request);
   if (foreign !== undefined) {
     options.requests.add("refused");
@@ -58,7 +64,7 @@ async function respond(options: ServerOptions, listen: Listen, request: Request,
 }
 
 async function run<Name extends OperationName>(
-  options: ServerOptions,
+  options: Serving,
   name: Name,
   params: RawRequest["params"],
   request: Request,
@@ -68,7 +74,8 @@ async function run<Name extends OperationName>(
   try {
     const parsed = route.parse(await readRequest(request, params));
     allowTime();
-    const answer = route.reply.write(await options.handlers[name](parsed, request.signal));
+    const work = async () => route.reply.write(await options.handlers[name](parsed, request.signal));
+    const answer = await (options.pacer === undefined ? work() : options.pacer.run(work));
     options.requests.add("ok");
     return answer;
   } catch (thrown) {

@@ -3,7 +3,7 @@
 // streams and codes.
 import { ApiClient, Unreachable } from "../api/client.ts";
 import { MissingFeature } from "../api/contract.ts";
-import { API_GROUP, API_SOCKET } from "../api/listen.ts";
+import { API_SOCKET } from "../api/listen.ts";
 import { didYouMean } from "../config/nearest.ts";
 import { MalformedValue } from "../config/option.ts";
 import { parseListenAddress } from "../config/values.ts";
@@ -13,6 +13,7 @@ import type { Command } from "./command.ts";
 import { COMMANDS, NOT_YET, REMOVED } from "./commands.ts";
 import { type Cli, EXIT } from "./context.ts";
 import { commandHelp, programHelp } from "./help.ts";
+import { unreachableWords } from "./unreachable.ts";
 
 /** Runs one command line (without the program's name). Never throws; returns the exit code. */
 export async function runCli(cli: Cli, argv: readonly string[]): Promise<number> {
@@ -73,7 +74,7 @@ async function failed(cli: Cli, command: Command, thrown: unknown): Promise<numb
     return command.usageExit;
   }
   if (thrown instanceof Unreachable) {
-    say(...unreachable(thrown));
+    say(...unreachableWords(thrown));
     return EXIT.unreachable;
   }
   if (thrown instanceof UserError) {
@@ -82,19 +83,6 @@ async function failed(cli: Cli, command: Command, thrown: unknown): Promise<numb
   }
   say(errorText(thrown), "");
   return EXIT.failed;
-}
-
-function unreachable({ why, where }: Unreachable): [string, string] {
-  switch (why) {
-    case "absent":
-      return [`weave is not running on this host: nothing answers on ${where}`, "start it with 'weave launch'"];
-    case "denied":
-      return [`no permission to use ${where}`, `run as root, or as a member of the group '${API_GROUP}'`];
-    case "silent":
-      return [`the daemon does not answer on ${where}`, "see 'journalctl -u weave' or /run/weave/daemon.log"];
-    default:
-      return why satisfies never;
-  }
 }
 
 /** The client of the daemon named by WEAVE_HTTP_ADDR, or of this host's. */

@@ -49,6 +49,7 @@ export async function startDaemon(cli: Cli, config: DaemonConfig): Promise<Healt
   }
   const failure = await startUnit(UNIT);
   if (failure !== undefined) {
+    await stopUnit(UNIT); // or it would be tried again and again
     throw await didNotStart(cli, failure.replaceAll(/\s*\n\s*/g, " "), await unitLog(UNIT, SHOWN_LINES), `journalctl -u ${UNIT}`);
   }
   return await untilReady(cli, () => undefined, `journalctl -u ${UNIT}`);

@@ -12,6 +12,7 @@ import { UsageError } from "./args.ts";
 import { command, JSON_FLAG } from "./command.ts";
 import { type Cli, EXIT, outJson } from "./context.ts";
 import { readOnlyClient } from "./read-only.ts";
+import { unreachableWords } from "./unreachable.ts";
 
 interface Page {
   text(status: StatusModel): string;
@@ -57,7 +58,7 @@ function noSuchPage(name: string): never {
 
 // Every failure of status is 1: monitoring tests for it.
 function sayUnreachable(cli: Cli, thrown: unknown): number {
-  if (!(thrown instanceof Unreachable) || thrown.why !== "absent") throw thrown;
-  cli.err(`weave status: weave is not running on this host: nothing answers on ${thrown.where}; start it with 'weave launch'\n`);
+  if (!(thrown instanceof Unreachable)) throw thrown;
+  cli.err(`weave status: ${unreachableWords(thrown).join("; ")}\n`);
   return EXIT.failed;
 }

@@ -9,7 +9,7 @@ export function renderMetrics(status: StatusModel, counters: Counters): string {
   const own = [...routerFamilies(status), ...processFamilies(status)];
   const taken = new Set(own.map(({ name }) => name));
   const counted = counterFamilies(counters).filter(({ name }) => !taken.has(name));
-  return formatFamilies([...own, ...counted]);
+  return formatFamilies([...own, ...counted].filter(({ samples }) => samples.length > 0));
 }
 
 function routerFamilies(status: StatusModel): Family[] {
