@@ -33,6 +33,8 @@ export interface ConnectorPorts {
   readonly discovery: boolean;
   /** 0: none. */
   readonly limit: number;
+  /** Set when that peer, or somebody unknown, may not become a neighbour. */
+  limitFor(peer: PeerName | undefined): number | undefined;
   isRevoked(key: string): boolean;
   admit(link: Link, report: (outcome: Outcome) => void): void;
 }
@@ -54,7 +56,7 @@ export class Connector {
       admit: ports.admit,
       addresses: (attempt) => this.#addresses(attempt),
       isSatisfied: (attempt) => this.#isSatisfied(attempt),
-      limitReached: () => (ports.limit > 0 && ports.neighbours.count >= ports.limit ? limitReason(ports.limit) : undefined),
+      limitReached: (attempt) => (ports.limitFor(attempt.peer) === undefined ? undefined : limitReason(ports.limit)),
     });
   }
 
@@ -64,6 +66,12 @@ export class Connector {
   /** As their owner wrote them, sorted. */
   targets(): string[] {
     return [...this.#targets].sort();
+  }
+
+  /** One of the targets turned out to be that peer. */
+  isTarget(peer: PeerName): boolean {
+    for (const attempt of this.#dialer.attempts()) if (attempt.kind === "target" && attempt.peer === peer) return true;
+    return false;
   }
 
   /** @throws {UserError} one of them is not `host[:port]`; then none is taken */

@@ -3,17 +3,17 @@
 // through here. `Mesh` (mesh.ts) is the face of it; nobody else uses it.
 import type { Random } from "../runtime/random.ts";
 import { ipOf } from "./address.ts";
-import { type Claimant, isFinalReason } from "./admission.ts";
+import { type Claimant, isFinalReason, limitReason } from "./admission.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
-import { Conflicts, MESH_CHANNEL } from "./conflicts.ts";
+import { Conflicts } from "./conflicts.ts";
 import { Connector } from "./connector.ts";
-import { reservedSlots, wantedDegree } from "./discovery.ts";
 import { dispatch, type Recipients } from "./dispatch.ts";
 import { Doubt } from "./doubt.ts";
 import { RecordExchange } from "./exchange.ts";
 import { GossipChannels } from "./gossip.ts";
 import { GossipPaths } from "./gossip-paths.ts";
 import { Liveness } from "./liveness.ts";
+import { alive, askAlive, conflict, hear, MESH_CHANNEL, type MeshListener, pathDown } from "./mesh-channel.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
@@ -23,6 +23,7 @@ import { Publisher } from "./publisher.ts";
 import { applyDelta, type PeerRecord } from "./record.ts";
 import type { RestoredMesh } from "./restore.ts";
 import { Revocations } from "./revocations.ts";
+import { Room } from "./room.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { StateSaver } from "./saver.ts";
 import { drawShortId, mustRedraw } from "./short-ids.ts";
@@ -53,6 +54,7 @@ export class MeshCore {
   readonly sync: Sync;
   readonly liveness: Liveness;
   readonly connector: Connector;
+  readonly room: Room;
   readonly conflicts: Conflicts;
   readonly #meshGossip: Gossip;
   readonly #recipients: Recipients;
@@ -74,7 +76,7 @@ export class MeshCore {
     this.revocations = new Revocations([...(options.revoked ?? []), ...(restored?.revoked ?? [])]);
     this.topology = new Topology(options.name, clock, this.wire.applyDelta);
     this.saver = new StateSaver(clock, this, (state) => ports.remember(state));
-    const doubt = new Doubt(clock, () => this.liveness.askAnother());
+    const doubt = new Doubt(clock, () => this.liveness.askSome());
     this.neighbours = this.#createNeighbours(doubt);
     this.publisher = new Publisher(
       {
@@ -95,7 +97,7 @@ export class MeshCore {
       onRoutes: (routes) => ports.onRoutes(routes),
       onComputed: () => this.#topologySettled(),
     });
-    const paths = new GossipPaths(this.topology, options.name, (peer) => this.neighbours.get(peer)?.link !== undefined);
+    const paths = new GossipPaths(this.topology, options.name, this.neighbours);
     this.gossip = new GossipChannels({
       self: options.name,
       uid: this.uid,
@@ -116,6 +118,13 @@ export class MeshCore {
       self: options.name,
       tick: () => this.#tick(),
     });
+    this.room = new Room({
+      self: options.name,
+      limit: options.connectionLimit,
+      topology: this.topology,
+      neighbours: this.neighbours,
+      isTarget: (peer) => this.connector.isTarget(peer),
+    });
     this.connector = new Connector({
       clock,
       random,
@@ -127,6 +136,7 @@ export class MeshCore {
       port: options.port,
       discovery: options.discovery,
       limit: options.connectionLimit,
+      limitFor: (peer) => this.room.limitFor(peer),
       isRevoked: (key) => this.revocations.has(key),
       admit: (link, report) => this.neighbours.admit(link, report),
     });
@@ -134,7 +144,7 @@ export class MeshCore {
     this.exchange = this.#createExchange();
     this.#meshGossip = this.gossip.channel(MESH_CHANNEL, {
       merge: () => undefined,
-      received: (from, payload) => this.conflicts.received(from, payload),
+      received: (from, payload) => hear(this.#listener(), from, payload),
       digest: () => new Uint8Array(0),
       missing: () => undefined,
     });
@@ -158,13 +168,15 @@ export class MeshCore {
       self: (link) => this.#claimant(link.localAddress),
       isRevoked: (key) => this.revocations.has(key),
       elsewhere: (name) => this.#elsewhere(name),
-      limitReached: (newcomer) => this.#limitReached(newcomer),
+      limitReached: (newcomer) => this.room.limitFor(newcomer),
+      makeRoom: () => this.#makeRoom(),
       shortId: (name) => this.topology.get(name)?.shortId,
-      askAlive: (name) => this.conflicts.askAlive(name),
-      conflict: (known, reason) => this.conflicts.conflict(known, reason),
+      askAlive: (name) => void this.#meshGossip.unicast(name, askAlive()),
+      conflict: (known, reason) => this.#conflict(known, reason),
       probe: (neighbour) => this.#probe(neighbour),
       ping: (neighbour) => neighbour.send({ type: "ping", token: this.#sequence++ % 2 ** 31 }),
       suspect: (neighbour) => this.#suspect(neighbour),
+      pathDown: (neighbour) => this.gossip.unicastAround(MESH_CHANNEL, neighbour.name, pathDown()),
       message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
       changed: () => this.#neighbourChanged(),
       opened: (neighbour) => this.#opened(neighbour),
@@ -216,12 +228,31 @@ export class MeshCore {
       warnings: this.warnings,
       self: this.options.name,
       nickname: this.options.nickname,
-      uid: this.uid,
-      gossip: () => this.#meshGossip,
-      aliveAnswer: (name, uid) => this.neighbours.aliveAnswer(name, uid),
       raiseAbove: (version) => this.publisher.raiseAbove(version),
       addressesOfUs: () => this.#addressesOfUs(),
     });
+  }
+
+  #listener(): MeshListener {
+    return {
+      asked: (by) => void this.#meshGossip.unicast(by, alive(this.uid)),
+      alive: (peer, uid) => this.neighbours.aliveAnswer(peer, uid),
+      conflict: (reason) => this.conflicts.warn(reason),
+      pathDown: (peer) => this.#pathDownSaid(peer),
+    };
+  }
+
+  #conflict(known: PeerName, reason: string): void {
+    this.conflicts.warn(reason);
+    if (known !== this.options.name) this.#meshGossip.unicast(known, conflict(reason));
+  }
+
+  /** Said over others, because the direct connection may be cut. */
+  #pathDownSaid(peer: PeerName): void {
+    const neighbour = this.neighbours.get(peer);
+    if (!neighbour) return;
+    this.neighbours.remotePath(neighbour, false);
+    neighbour.path.check("urgent");
   }
 
   /** The saved state, when it is ours and young enough. */
@@ -289,15 +320,6 @@ export class MeshCore {
     return { here: [...own].filter((ip) => ip !== ""), elsewhere: all.filter((ip) => !own.has(ip)) };
   }
 
-  #limitReached(newcomer: PeerName): number | undefined {
-    const limit = this.options.connectionLimit;
-    if (limit === 0) return undefined;
-    const degree = this.topology.get(newcomer)?.connections.size ?? 0;
-    const isStranger = !this.topology.reachable().has(newcomer) || degree < wantedDegree(Number.MAX_SAFE_INTEGER, limit) / 2;
-    const slots = isStranger ? limit : limit - reservedSlots(limit);
-    return this.neighbours.count >= slots ? limit : undefined;
-  }
-
   // Neighbours
 
   #opened(neighbour: Neighbour): void {
@@ -321,6 +343,11 @@ export class MeshCore {
     this.saver.soon();
   }
 
+  #makeRoom(): void {
+    const neighbour = this.room.excess();
+    if (neighbour) this.neighbours.expel(neighbour, limitReason(this.options.connectionLimit));
+  }
+
   #probe(neighbour: Neighbour): void {
     this.liveness.probed(neighbour.name);
     this.ports.paths.probe(neighbour.name, this.#sequence++ % 2 ** 31);
@@ -336,6 +363,7 @@ export class MeshCore {
   }
 
   #suspect(silent: Neighbour): void {
+    this.liveness.askSome();
     const record = this.topology.get(silent.name);
     for (const neighbour of this.neighbours.all()) {
       if (neighbour !== silent && record?.connections.has(neighbour.name)) neighbour.send({ type: "suspect", peer: silent.name });

@@ -54,8 +54,8 @@ export interface DialerPorts {
   addresses(attempt: Attempt): readonly string[];
   /** A control connection to it is open, by whichever way. */
   isSatisfied(attempt: Attempt): boolean;
-  /** Set when no more neighbours are allowed. */
-  limitReached(): string | undefined;
+  /** Set when whoever that is may not become a neighbour. */
+  limitReached(attempt: Attempt): string | undefined;
 }
 
 export class Dialer {
@@ -171,7 +171,7 @@ export class Dialer {
       this.#wait(slot, 20 + this.#ports.random.below(50));
       return;
     }
-    const limit = this.#ports.limitReached();
+    const limit = this.#ports.limitReached(slot);
     const addresses = this.#ports.addresses(slot);
     const address = addresses[slot.turn++ % Math.max(1, addresses.length)];
     if (limit !== undefined) this.#fail(slot, limit, false);

@@ -17,7 +17,7 @@ export class Doubt {
   #stalledUntil: Instant = Number.NEGATIVE_INFINITY;
   #answeredAt: Instant = Number.NEGATIVE_INFINITY;
 
-  /** `onFirstMissing` should probe another neighbour, for a second opinion. */
+  /** `onFirstMissing` should probe other neighbours, for a second opinion. */
   constructor(clock: Clock, onFirstMissing: () => void) {
     this.#clock = clock;
     this.#onFirstMissing = onFirstMissing;

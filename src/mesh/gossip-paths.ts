@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ways for control messages: over every listed connection, also those without a data path. Computed when asked for and kept until
 // the topology changes.
+import type { Neighbour } from "./neighbour.ts";
+import type { Neighbours } from "./neighbours.ts";
 import type { PeerName } from "./peer-name.ts";
 import { nearest, Search } from "./search.ts";
 import type { Topology } from "./topology.ts";
@@ -8,21 +10,36 @@ import type { Topology } from "./topology.ts";
 export class GossipPaths {
   readonly #topology: Topology;
   readonly #self: PeerName;
-  /** Whether we can send to that neighbour right now. */
-  readonly #isUp: (neighbour: PeerName) => boolean;
+  readonly #neighbours: Neighbours;
   #key = "";
   #search: Search | undefined;
+  #unplaced: { key: string; list: readonly Neighbour[] } = { key: "", list: [] };
   readonly #places = new Map<PeerName, { children: readonly PeerName[]; nearer: readonly number[] } | undefined>();
 
-  constructor(topology: Topology, self: PeerName, isUp: (neighbour: PeerName) => boolean) {
+  constructor(topology: Topology, self: PeerName, neighbours: Neighbours) {
     this.#topology = topology;
     this.#self = self;
-    this.#isUp = isUp;
+    this.#neighbours = neighbours;
   }
 
   /** Whom we pass on what comes along the tree of `root`; undefined: we do not see that peer. */
   children(root: PeerName): readonly PeerName[] | undefined {
     return this.#place(root)?.children;
+  }
+
+  /** Neighbours whose record does not show our connection yet: they stand in no tree, so everything is passed on to them. */
+  unplaced(): readonly Neighbour[] {
+    const { graph } = this.#topology;
+    const key = `${graph.listed.version} ${this.#topology.membership} ${this.#neighbours.revision}`;
+    if (this.#unplaced.key !== key) {
+      const own = graph.indexOf(this.#self);
+      const list = [...this.#neighbours.all()].filter(({ name }) => {
+        const other = graph.indexOf(name);
+        return own === undefined || other === undefined || !graph.listed.isMutual(own, other);
+      });
+      this.#unplaced = { key, list };
+    }
+    return this.#unplaced.list;
   }
 
   /** Neighbour to hand a message for `destination` to; one that can be reached now. */
@@ -36,6 +53,22 @@ export class GossipPaths {
     const up = place.nearer.filter((index) => this.#isUp(graph.nameAt(index)));
     const hop = nearest(graph, to, own, up);
     return hop < 0 ? undefined : graph.nameAt(hop);
+  }
+
+  /** A neighbour of ours that is connected to `destination` too. */
+  detour(destination: PeerName): PeerName | undefined {
+    const { graph } = this.#topology;
+    const to = graph.indexOf(destination);
+    if (to === undefined) return undefined;
+    for (const { name, link } of this.#neighbours.all()) {
+      const via = graph.indexOf(name);
+      if (link && via !== undefined && via !== to && graph.listed.isMutual(via, to)) return name;
+    }
+    return undefined;
+  }
+
+  #isUp(peer: PeerName): boolean {
+    return this.#neighbours.get(peer)?.link !== undefined;
   }
 
   #place(peer: PeerName): { children: readonly PeerName[]; nearer: readonly number[] } | undefined {

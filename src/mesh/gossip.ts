@@ -84,6 +84,7 @@ export class GossipChannels {
       return;
     }
     for (const child of children) if (child !== from) this.#ports.neighbours.get(child)?.sendBulk(bytes);
+    for (const neighbour of this.#ports.paths.unplaced()) if (neighbour.name !== from) neighbour.sendBulk(bytes);
   }
 
   receiveBroadcast(neighbour: Neighbour, message: Broadcast, bytes: Uint8Array): void {
@@ -123,6 +124,14 @@ export class GossipChannels {
       this.#fits(channel, payload) &&
       this.#forward({ type: "unicast", source, destination, hopsLeft: HOPS_MAX, channel, payload })
     );
+  }
+
+  /** To a neighbour, but not over our own connection with it, which may be cut. */
+  unicastAround(channel: string, destination: PeerName, payload: Uint8Array): void {
+    const hop = this.#ports.paths.detour(destination);
+    const source = this.#ports.self;
+    const message: Message = { type: "unicast", source, destination, hopsLeft: HOPS_MAX, channel, payload };
+    if (hop !== undefined) this.#ports.neighbours.get(hop)?.sendBulk(encodeMessage(message));
   }
 
   receiveUnicast(message: Unicast): void {

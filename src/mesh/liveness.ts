@@ -3,7 +3,7 @@
 // a few, connections that carry traffic without an echo are asked at once, the rest in turn. Who gets no answer tells the other
 // neighbours of the silent one, and each of them looks for itself: nobody is declared dead by hearsay.
 import { type Clock, every, type Instant } from "../runtime/clock.ts";
-import type { Random } from "../runtime/random.ts";
+import { type Random, shuffled } from "../runtime/random.ts";
 import type { Doubt } from "./doubt.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
@@ -17,6 +17,7 @@ const RING_MS = 1300;
 /** One of the others in this time, divided by the number watched closely. */
 const ROUND_ROBIN_MS = 4000;
 const TICK_MS = 500;
+const REMIND_TICKS = 4;
 /** Our watcher should have been heard in this time. */
 const EXPECT_MS = RING_MS + 300;
 /** Control connections without a path, and those that take no data at all. */
@@ -25,6 +26,9 @@ const PING_BLOCKED_MS = 4000;
 /** Successors are chosen anew so long after the topology changed. */
 const SETTLE_MS = 500;
 const HINT_PAUSE_MS = 1000;
+/** How many are asked for a second opinion, and how often. */
+const SAMPLE = 8;
+const SAMPLE_PAUSE_MS = 200;
 
 interface Watch {
   received: number;
@@ -56,6 +60,8 @@ export class Liveness {
   #timers: Disposable[] = [];
   #settling: Disposable | undefined;
   #tickDue: Instant = 0;
+  #ticks = 0;
+  #sampledAt: Instant = Number.NEGATIVE_INFINITY;
 
   constructor(ports: LivenessPorts) {
     this.#ports = ports;
@@ -133,13 +139,17 @@ export class Liveness {
     if (now - watch.hintedAt < HINT_PAUSE_MS) return;
     watch.hintedAt = now;
     this.#ask(peer, "urgent");
+    this.askSome();
   }
 
-  /** Another neighbour for a second opinion. */
-  askAnother(): void {
-    const others = Array.from(this.#ports.neighbours.all()).filter((neighbour) => neighbour.pathUp && !neighbour.path.isMissing);
-    const other = others[this.#ports.random.below(Math.max(1, others.length))];
-    if (other) this.#ask(other.name);
+  /** Somebody is silent: asks a few others at once. If they answer, we are not the cause; if not, this is more than one host. */
+  askSome(): void {
+    const { clock, random, neighbours } = this.#ports;
+    const now = clock.now();
+    if (now - this.#sampledAt < SAMPLE_PAUSE_MS) return;
+    this.#sampledAt = now;
+    const quiet = Array.from(neighbours.all()).filter((it) => now - this.#watchOf(it.name).heardAt > SAMPLE_PAUSE_MS);
+    for (const neighbour of shuffled(random, quiet).slice(0, SAMPLE)) this.#ask(neighbour.name, "urgent");
   }
 
   /** A probe of ours left: it is not traffic that wants an echo. */
@@ -165,6 +175,7 @@ export class Liveness {
     this.#ports.doubt.noteLateness(now - this.#tickDue);
     this.#tickDue = now + TICK_MS;
     for (const neighbour of this.#ports.neighbours.all()) this.#look(neighbour, now);
+    if (++this.#ticks % REMIND_TICKS === 0) for (const it of this.#ports.neighbours.all()) this.#ports.neighbours.remind(it);
     for (const watcher of this.#watchers) {
       const watch = this.#watches.get(watcher);
       if (watch && now - watch.heardAt > EXPECT_MS) this.#ask(watcher);

@@ -17,11 +17,10 @@ export class Mesh {
 
   /** Begins to dial, to watch and to tell routes; those of our last life at once. */
   start(): void {
-    const { liveness, sync, routes, ports } = this.#core;
+    const { liveness, sync, routes } = this.#core;
     liveness.start();
     sync.start();
-    routes.compute();
-    ports.onRoutes(routes.routes);
+    routes.start();
   }
 
   /** Ends all connections and tells the neighbours how: "restarting", they keep us while our kernel answers; "leaving", they drop us

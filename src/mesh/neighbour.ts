@@ -45,6 +45,10 @@ export class Neighbour {
   pathUp = false;
   /** The neighbour says that its probes are answered. */
   remotePathUp = false;
+  /** Since when it has been connected anew without having said so. */
+  remoteSince: Instant | undefined;
+  /** As last told. */
+  wasEstablished = false;
   /** Last message on the control connection. */
   heardAt: Instant;
   /** Wall-clock ms of the last change of `established` or of the control connection. */

@@ -18,6 +18,8 @@ import { PATH_TIMES, PING_TIMES, Prober } from "./prober.ts";
 export const GRACE_MS = 5 * 60_000;
 /** The loser of two connections is read from for so long, or until the winner's first message. */
 const DRAIN_MS = 2000;
+/** A neighbour that came back has to say within this time that its probes are answered. */
+const REMOTE_SILENCE_MS = 3000;
 
 export type Outcome =
   | { readonly kind: "taken" | "duplicate"; readonly peer: PeerName }
@@ -35,6 +37,8 @@ export interface NeighbourPorts {
   elsewhere(name: PeerName): Claimant | undefined;
   /** Set when one more neighbour would be too many. */
   limitReached(newcomer: PeerName): number | undefined;
+  /** One more has come. */
+  makeRoom(): void;
   shortId(name: PeerName): ShortId | undefined;
   /** Asks whoever holds that name, over any path; the answer comes to `aliveAnswer`. */
   askAlive(name: PeerName): void;
@@ -43,6 +47,8 @@ export interface NeighbourPorts {
   probe(neighbour: Neighbour): void;
   ping(neighbour: Neighbour): void;
   suspect(neighbour: Neighbour): void;
+  /** Its path does not answer: it is told over other peers too. */
+  pathDown(neighbour: Neighbour): void;
   message(neighbour: Neighbour, bytes: Uint8Array): void;
   /** What our record says of it may have changed. */
   changed(neighbour: Neighbour): void;
@@ -58,6 +64,7 @@ export class Neighbours {
   readonly #parking: Parking;
   readonly #draining = new Map<PeerName, { link: Link; timer: Disposable }>();
   #terminations = 0;
+  #revision = 0;
 
   constructor(ports: NeighbourPorts) {
     this.#ports = ports;
@@ -72,6 +79,10 @@ export class Neighbours {
   }
   get count(): number {
     return this.#all.size;
+  }
+  /** Grows when one comes or goes. */
+  get revision(): number {
+    return this.#revision;
   }
   /** Connections that ended so far. */
   get terminations(): number {
@@ -186,6 +197,7 @@ export class Neighbours {
     if (known) neighbour.path.check("urgent");
     else neighbour.path.seek();
     this.#ports.changed(neighbour);
+    if (!known) this.#ports.makeRoom();
   }
 
   /** A session gets another connection: the other one lost against it, or was closed. */
@@ -195,6 +207,7 @@ export class Neighbours {
     else old?.refuse("replaced by a new process of the same peer");
     if (old) this.#terminations++;
     neighbour.facts = facts;
+    if (neighbour.remotePathUp) neighbour.remoteSince = this.#ports.clock.now();
   }
 
   #create(facts: Acquaintance): Neighbour {
@@ -218,6 +231,7 @@ export class Neighbours {
       { now: clock.now(), wallMs: clock.wallMs() },
     );
     this.#all.set(facts.name, neighbour);
+    this.#revision++;
     return neighbour;
   }
 
@@ -228,6 +242,7 @@ export class Neighbours {
     neighbour.welcomed = true;
     neighbour.pathUp = true;
     neighbour.remotePathUp = true;
+    neighbour.wasEstablished = true;
     this.openPath(neighbour);
     neighbour.path.watch();
     neighbour.path.check("urgent");
@@ -269,6 +284,7 @@ export class Neighbours {
       address: neighbour.facts.address,
     });
     this.#ports.changed(neighbour);
+    this.#settle(neighbour);
   }
 
   #pathTurned(neighbour: Neighbour, isUp: boolean): void {
@@ -278,18 +294,37 @@ export class Neighbours {
       this.#remove(neighbour, "its host does not answer");
       return;
     }
-    if (!isUp) neighbour.ping.check("urgent");
-    this.#establishedMayHaveChanged(neighbour);
+    if (!isUp) {
+      neighbour.ping.check("urgent");
+      this.#ports.pathDown(neighbour);
+    }
+    this.#settle(neighbour);
   }
 
+  /** The neighbour says how its probes to us fare. */
   remotePath(neighbour: Neighbour, isUp: boolean): void {
+    const isRepeated = isUp && neighbour.remotePathUp && neighbour.remoteSince === undefined;
+    neighbour.remoteSince = undefined;
     neighbour.remotePathUp = isUp;
-    this.#establishedMayHaveChanged(neighbour);
+    // It says so again, so it does not know how ours fare.
+    if (isRepeated && neighbour.pathUp) neighbour.send({ type: "path", up: true });
+    this.#settle(neighbour);
   }
 
-  #establishedMayHaveChanged(neighbour: Neighbour): void {
+  /** Called now and then: what one end said may not have reached the other. */
+  remind(neighbour: Neighbour): void {
+    if (!neighbour.link) return;
+    if (neighbour.pathUp && !neighbour.remotePathUp) neighbour.send({ type: "path", up: true });
+    const { remoteSince } = neighbour;
+    if (remoteSince !== undefined && this.#ports.clock.now() - remoteSince > REMOTE_SILENCE_MS) this.remotePath(neighbour, false);
+  }
+
+  /** Tells people and our record when it became established or ceased to be. */
+  #settle(neighbour: Neighbour): void {
+    if (neighbour.established === neighbour.wasEstablished) return;
+    neighbour.wasEstablished = neighbour.established;
     neighbour.sinceMs = this.#ports.clock.wallMs();
-    this.#ports.log.info(neighbour.established ? "path established" : "path pending", {
+    this.#ports.log.info(neighbour.established ? "path established" : "path lost", {
       peer: formatPeer(neighbour.name, neighbour.facts.nickname),
       address: neighbour.facts.address,
       reason: neighbour.reason() || undefined,
@@ -339,6 +374,7 @@ export class Neighbours {
   #remove(neighbour: Neighbour, reason: string): void {
     if (this.#all.get(neighbour.name) !== neighbour) return;
     this.#all.delete(neighbour.name);
+    this.#revision++;
     this.#dispose(neighbour);
     this.#ports.paths.close(neighbour.name);
     this.#ports.controlLost(neighbour, reason);

@@ -49,18 +49,28 @@ export class RouteKeeper {
     const at = this.#clock.now() + pauseMs;
     if (this.#timer && this.#timer.at <= at) return;
     this.stop();
-    this.#timer = { at, handle: this.#clock.after(pauseMs, () => this.compute()) };
+    this.#timer = { at, handle: this.#clock.after(pauseMs, () => this.#recompute()) };
   }
 
-  compute(): void {
+  /** Computes at once and tells the routes even when there are none. */
+  start(): void {
+    this.#compute();
+    this.#onRoutes(this.#routes);
+    this.#onComputed();
+  }
+
+  #recompute(): void {
+    if (this.#compute()) this.#onRoutes(this.#routes);
+    this.#onComputed();
+  }
+
+  /** True when something differs. */
+  #compute(): boolean {
     this.stop();
     const routes = computeRoutes(this.#topology.graph, this.#self, this.#facts);
-    const isSame = sameRoutes(routes, this.#routes);
-    if (!isSame) {
-      this.#routes = routes;
-      this.#onRoutes(routes);
-    }
-    this.#onComputed();
+    if (sameRoutes(routes, this.#routes)) return false;
+    this.#routes = routes;
+    return true;
   }
 
   stop(): void {

@@ -148,6 +148,23 @@ export function nearest(graph: Graph, source: number, child: number, candidates:
   return best;
 }
 
+/** Whether `a` and `b`, which are connected, could reach each other without that connection. */
+export function isConnectedWithout(relation: Relation, a: number, b: number): boolean {
+  const { words, mutual } = relation;
+  const visited = new Uint32Array(words);
+  setBit(visited, a);
+  const queue = [a];
+  for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
+    for (const next of bitsOf(mutual.subarray(at * words, (at + 1) * words))) {
+      if (hasBit(visited, next) || (at === a && next === b)) continue;
+      if (next === b) return true;
+      setBit(visited, next);
+      queue.push(next);
+    }
+  }
+  return false;
+}
+
 function setBit(bits: Uint32Array, index: number): void {
   bits[index >>> 5]! |= 1 << (index & 31);
 }
