@@ -106,7 +106,8 @@ export class Attacher {
    *  @throws {UserError} bad-request, not-found (nothing of that name exists), unavailable */
   async detach(request: DetachRequest): Promise<DetachResult> {
     const requests = request.addresses.length === 0 ? undefined : parseAddressRequests(request.addresses);
-    const known = await this.#knownAttachment(request);
+    const hostLink = await this.#knownLink(request);
+    const known = hostLink === undefined ? undefined : this.#attachments.get(hostLink);
     if (!known) return { addresses: [] };
     const gone = requests ? selected(known.addresses, requests) : known.addresses;
     if (gone.length === 0) return { addresses: [] };
@@ -149,18 +150,19 @@ export class Attacher {
     );
   }
 
-  async #knownAttachment(request: DetachRequest): Promise<Attachment | undefined> {
-    if (request.tap) return this.#attachments.find({ tap: checkTapName(request.target) });
+  /** Host link of the attachment that is meant. Not its record: that may change while the caller waits for this. */
+  async #knownLink(request: DetachRequest): Promise<string | undefined> {
+    if (request.tap) return this.#attachments.find({ tap: checkTapName(request.target) })?.hostLink;
     let found: Target | Idle;
     try {
       found = await findTarget(request.target, this.#ports);
     } catch (thrown) {
       // A namespace may have lost its name, or Docker its socket, while the attachment still stands.
       const named = this.#attachments.all().find((known) => [known.name, known.owner].includes(request.target));
-      if (named && thrown instanceof UserError && thrown.code === "not-found") return named;
+      if (named && thrown instanceof UserError && thrown.code === "not-found") return named.hostLink;
       throw thrown;
     }
-    if ("netns" in found) return this.#attachments.find(found);
+    if ("netns" in found) return this.#attachments.find(found)?.hostLink;
     const { owner } = found;
     const stopped = this.#attachments.all().find((known) => known.owner === owner);
     if (stopped && !this.#attachments.alive(stopped)) await this.#forget(stopped);

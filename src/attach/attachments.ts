@@ -40,8 +40,8 @@ export class Attachments {
   readonly #bootId: string;
   /** Index of each port's link when it was last seen: with a container's end the link goes by itself, and the switch must forget the port. */
   readonly #indexes = new Map<string, number>();
-  /** Ports without a record whose other end could not be found: not looked for again. */
-  readonly #strangers = new Set<string>();
+  /** Ports without a record whose other end could not be found: not looked for again as long as they are there. */
+  #strangers: ReadonlySet<string> = new Set();
 
   /** `hostName` makes MACs differ from other hosts'; `bootId` tells records of an earlier boot. */
   constructor(identity: { hostName: string; bootId: string }, ports: AttachmentsPorts) {
@@ -129,8 +129,11 @@ export class Attachments {
   adoptOrphans(): readonly Attachment[] {
     const { plumber, namespaces } = this.#ports;
     const recorded = new Set(this.all().map((known) => known.hostLink));
-    const isStranger = (name: string): boolean => this.#strangers.has(`${name} ${plumber.linkIndex(name)}`);
-    const orphans = plumber.ports().filter((name) => !recorded.has(name) && !isStranger(name));
+    const unrecorded = plumber
+      .ports()
+      .filter((name) => !recorded.has(name))
+      .map((name) => ({ name, key: `${name} ${plumber.linkIndex(name)}` }));
+    const orphans = unrecorded.filter(({ key }) => !this.#strangers.has(key)).map(({ name }) => name);
     if (orphans.length === 0) return [];
     const host = namespaces.host().id;
     const adopted = plumber.findGuests(orphans, GUEST_LINK).flatMap(({ netns, guest }) => {
@@ -140,7 +143,7 @@ export class Attachments {
       return this.#adopt({ owner, name: pid ?? netns.path, netns }, guest, true) ?? [];
     });
     const found = new Set(adopted.map((known) => known.hostLink));
-    for (const name of orphans) if (!found.has(name)) this.#strangers.add(`${name} ${plumber.linkIndex(name)}`);
+    this.#strangers = new Set(unrecorded.filter((port) => !found.has(port.name)).map(({ key }) => key));
     return adopted;
   }
 

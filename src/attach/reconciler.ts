@@ -42,17 +42,18 @@ export class Reconciler {
   async #all(): Promise<string[]> {
     const repairs: string[] = [];
     for (const { hostLink } of this.#attachments.all()) {
-      const known = this.#attachments.get(hostLink);
-      if (known) repairs.push(...(await this.#one(known)));
+      repairs.push(...(await this.#one(hostLink)));
       await new Promise<void>((resolve) => void this.#ports.clock.after(0, resolve)); // others run between two containers
     }
-    for (const adopted of this.#attachments.adoptOrphans()) {
-      repairs.push(`${adopted.hostLink}: adopted, its record was missing`, ...(await this.#one(adopted)));
+    for (const { hostLink } of this.#attachments.adoptOrphans()) {
+      repairs.push(`${hostLink}: adopted, its record was missing`, ...(await this.#one(hostLink)));
     }
     return repairs;
   }
 
-  async #one(known: Attachment): Promise<readonly string[]> {
+  async #one(hostLink: string): Promise<readonly string[]> {
+    const known = this.#attachments.get(hostLink); // read now: it may have changed since the list was made
+    if (!known) return [];
     try {
       const alive = this.#attachments.alive(known);
       const repairs = alive ? this.#attachments.repair(alive) : [`${known.hostLink}: dropped, ${describe(known)} has gone`];

@@ -38,7 +38,7 @@ export class HostPlumber implements Plumber, Disposable {
   readonly #step: (step: string) => void;
   /** Links whose settings were written by this process. They live as long as the link and nobody but the container changes them, so they are not
    *  read again in every pass (a dozen files each, a third of a pass). */
-  readonly #tuned = new Set<string>();
+  readonly #tuned = new Map<string, Set<string>>();
 
   /** @throws {SystemError} */
   constructor(options: PlumberOptions) {
@@ -100,9 +100,8 @@ export class HostPlumber implements Plumber, Disposable {
     }
   }
   removeLink(plan: PortPlan): void {
-    const link = this.#host.get(plan.hostLink);
-    if (!link || !this.#host.delete(link.index)) return;
-    for (const key of this.#tuned) if (key.startsWith(`${link.index} `)) this.#tuned.delete(key);
+    this.#tuned.delete(plan.hostLink);
+    this.#host.delete(plan.hostLink);
   }
 
   ports(): readonly string[] {
@@ -148,7 +147,7 @@ export class HostPlumber implements Plumber, Disposable {
     const isPair = before !== undefined && far !== undefined && this.#portOf(netns, far, "any bridge") === before.name;
     const link = isPair ? before : this.#makePair(plan, bridge, netns, before, far);
     const withIpv6 = plan.addresses.some((cidr) => isIpv6(cidr.address));
-    this.#tuneOnce(`${link.index} guest ${withIpv6}`, () => {
+    this.#tuneOnce(link, `guest ${withIpv6}`, () => {
       this.#step("settings of the guest end");
       tuneGuest(netns, plan.guestLink, withIpv6);
     });
@@ -178,7 +177,7 @@ export class HostPlumber implements Plumber, Disposable {
   // A port is not a host of its own: no IPv6 address, no listening to routers, before it is on the bridge and can hear any.
   #ensurePort(link: Link, bridge: Link): string[] {
     const changes: string[] = [];
-    this.#tuneOnce(`${link.index} host`, () => {
+    this.#tuneOnce(link, "host", () => {
       this.#step("settings of the host end");
       ensureSysctl(`net/ipv6/conf/${link.name}/accept_ra`, 0, this.#options.home);
       ensureSysctl(`net/ipv6/conf/${link.name}/disable_ipv6`, 1, this.#options.home);
@@ -201,10 +200,12 @@ export class HostPlumber implements Plumber, Disposable {
     return changes;
   }
 
-  #tuneOnce(key: string, tune: () => void): void {
-    if (this.#tuned.has(key)) return;
+  #tuneOnce(link: Link, what: string, tune: () => void): void {
+    const done = this.#tuned.get(link.name) ?? new Set<string>();
+    this.#tuned.set(link.name, done);
+    if (done.has(`${what} ${link.index}`)) return;
     tune();
-    this.#tuned.add(key);
+    done.add(`${what} ${link.index}`);
   }
 
   #ensureInside(plan: VethPlan): string[] {

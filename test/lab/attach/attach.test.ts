@@ -307,3 +307,29 @@ test("the bridge and the neighbours hear of a new address by ARP and neighbour a
     show: () => listener.stdout + listener.stderr,
   });
 });
+
+describe("requests that come together", () => {
+  test("one address for two containers: one gets it, the other is told who", async () => {
+    const names = [await world.container("one"), await world.container("two")];
+    const results = await Promise.allSettled(
+      names.map((target) => world.parts.attacher.attach({ target, addresses: ["10.32.1.5/24"] })),
+    );
+    expect(results.map((result) => result.status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(world.ports().length).toBe(1);
+    const refused = results.find((result) => result.status === "rejected");
+    expect(String(refused?.reason)).toContain("is held by");
+  });
+
+  test("the same container many times, with repairs in between, ends with all addresses on one interface", async () => {
+    const web = await world.container("web");
+    const wanted = Array.from({ length: 10 }, (_, i) => `10.32.1.${i + 1}/24`);
+    const { attacher } = world.parts;
+    await Promise.all(
+      wanted.flatMap((address) => [attacher.attach({ target: web, addresses: [address] }), attacher.reconcile()]),
+    );
+    expect((await world.addresses(web)).sort()).toEqual([...wanted].sort());
+    expect(world.ports().length).toBe(1);
+    await Promise.all([...wanted.map((address) => attacher.detach({ target: web, addresses: [address] })), attacher.reconcile()]);
+    expect([world.ports(), await world.addresses(web), attacher.list()]).toEqual([[], [], []]);
+  });
+});

@@ -325,3 +325,10 @@ describe("when the disk is full", () => {
     await expectNothing();
   });
 });
+
+test("a port of our name whose other end is nowhere to be found is left alone, and not looked for again and again", async () => {
+  await world.inside(["ip", "link", "add", "vethweplx", "type", "veth", "peer", "name", "x"]);
+  await world.inside(["ip", "link", "set", "vethweplx", "master", BRIDGE]);
+  for (let pass = 0; pass < 2; pass++) expect(await world.parts.attacher.reconcile()).toEqual([]);
+  expect(world.ports()).toEqual(["vethweplx"]);
+});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { broadcastOf, isAddressWord, parseAddressRequests } from "../../../src/attach/address.ts";
 import { formatCidr, parseCidr } from "../../../src/net/cidr.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
@@ -84,5 +85,59 @@ describe("address requests", () => {
   test("the last address of a subnet", () => {
     expect(String(broadcastOf(parseCidr("10.32.1.5/20")!))).toBe("10.32.15.255");
     expect(String(broadcastOf(parseCidr("10.32.1.5/31")!))).toBe("10.32.1.5");
+  });
+});
+
+describe("whatever is typed", () => {
+  test("is understood or refused with a message and a hint, never anything else", () => {
+    const piece = fc.constantFrom(
+      "ip:",
+      "net:",
+      "10.32.1.5",
+      "fd00::1",
+      "/",
+      "24",
+      "33",
+      "default",
+      " ",
+      ".",
+      ":",
+      "0",
+      "-1",
+      "\u0000",
+      "é",
+    );
+    const word = fc.oneof(
+      fc.string(),
+      fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join("")),
+    );
+    fc.assert(
+      fc.property(fc.array(word, { minLength: 1, maxLength: 4 }), (words) => {
+        try {
+          parseAddressRequests(words);
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(UserError);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("an address that was understood is shown as it is understood", () => {
+    const octet = fc.integer({ min: 0, max: 255 });
+    fc.assert(
+      fc.property(fc.tuple(octet, octet, octet, octet), fc.integer({ min: 1, max: 32 }), (octets, length) => {
+        const text = `${octets.join(".")}/${length}`;
+        let shown: string[];
+        try {
+          shown = understood(text);
+        } catch {
+          return; // network, broadcast, reserved: those are in the table above
+        }
+        expect(shown).toEqual([text]);
+        expect(isAddressWord(text)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
   });
 });
