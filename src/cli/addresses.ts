@@ -4,8 +4,7 @@ import type { AddressesResponse } from "../api/backend.ts";
 import { UsageError } from "./args.ts";
 import { type Cli, outJson } from "./context.ts";
 
-export const ADDRESS_HELP = `An address is A.B.C.D/len or ip:A.B.C.D/len, also IPv6. net:A.B.C.D/len and net:default ask for any address of a subnet; this
-build cannot choose addresses yet.`;
+export const ADDRESS_HELP = `An address is A.B.C.D/len or ip:A.B.C.D/len, also IPv6. net:A.B.C.D/len and net:default ask for any address of a subnet; this build cannot choose addresses yet.`;
 
 /** Nothing but an address looks like this; whether it is a good one, the daemon says. */
 function isAddressWord(word: string): boolean {

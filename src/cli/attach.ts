@@ -8,15 +8,15 @@ import { EXIT } from "./context.ts";
 export const attach = command({
   name: "attach",
   summary: "give a container, namespace or VM an interface on the network",
+  usage: ["[flags] <address>... <container>", "[flags] --tap NAME <address>..."],
   details: `${ADDRESS_HELP}
-A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it
-lacks are added. Prints the addresses.`,
+A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it lacks are added. Prints the addresses.`,
   args: {
     word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
-    tap: { type: "string", valueHint: "name", description: "make this tap device on the bridge, for a VM" },
+    tap: { type: "string", valueHint: "NAME", description: "make this tap device on the bridge, for a VM" },
     "without-dns": { type: "boolean", description: "do not register its name (there is no DNS yet)" },
     "rewrite-hosts": { type: "boolean", description: "write the container's /etc/hosts" },
-    "add-host": { type: "string", multiple: true, valueHint: "name:ip", description: "one more line there; can be repeated" },
+    "add-host": { type: "string", multiple: true, valueHint: "NAME:IP", description: "one more line there; can be repeated" },
     "no-multicast-route": { type: "boolean", description: "no route for multicast through the interface" },
     ...JSON_FLAG,
   },

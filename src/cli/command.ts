@@ -3,12 +3,15 @@
 import { type CommandDef, defineCommand } from "citty";
 import { type ArgSpecs, type ParsedArgs, parseArgs, type RawArgs, splitArgs } from "./args.ts";
 import type { Cli } from "./context.ts";
+import { synopsis } from "./help.ts";
 
 export interface CommandSpec<Specs extends ArgSpecs> {
   readonly name: string;
   /** One line: what it does for the user. */
   readonly summary: string;
-  /** Further lines of help. */
+  /** What follows the name, one for each form; made from the words when it is left out. */
+  readonly usage?: readonly string[];
+  /** Further help; wrapped, but lines that begin with a space. */
   readonly details?: string;
   readonly args: Specs;
   /** Rewrites old spellings before anything else looks at the words. */
@@ -20,8 +23,10 @@ export interface CommandSpec<Specs extends ArgSpecs> {
 }
 
 export interface Command {
+  /** For citty: help pages and completions are made from it. */
   readonly definition: CommandDef<ArgSpecs>;
   readonly name: string;
+  readonly usage: readonly string[];
   readonly summary: string;
   readonly details: string;
   readonly args: ArgSpecs;
@@ -38,6 +43,7 @@ export function command<const Specs extends ArgSpecs>(spec: CommandSpec<Specs>):
   const args: ArgSpecs = { ...spec.args, ...BUILT_IN };
   return {
     name,
+    usage: spec.usage ?? [synopsis(spec.args)],
     summary,
     details,
     args,

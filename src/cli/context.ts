@@ -12,7 +12,6 @@ export interface Cli {
   out(text: string): void;
   /** Talk: warnings, progress, errors. Written at once. */
   err(text: string): void;
-  readonly errIsTerminal: boolean;
   /** Effective user is root. */
   readonly isRoot: boolean;
   /** The daemon this command talks to. @throws {UserError} WEAVE_HTTP_ADDR cannot be read */

@@ -7,11 +7,12 @@ import { EXIT } from "./context.ts";
 export const detach = command({
   name: "detach",
   summary: "take addresses, or all, from it again",
+  usage: ["[flags] [<address>...] <container>", "[flags] --tap NAME [<address>...]"],
   details: `${ADDRESS_HELP}
 The interface goes with its last address. Detaching what is not attached is no error. Prints the addresses taken away.`,
   args: {
     word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
-    tap: { type: "string", valueHint: "name", description: "the tap device of a VM instead of a container" },
+    tap: { type: "string", valueHint: "NAME", description: "the tap device of a VM instead of a container" },
     ...JSON_FLAG,
   },
   async run(cli, args) {

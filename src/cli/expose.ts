@@ -12,7 +12,7 @@ export const expose = command({
 Prints the addresses. Exposing again is no error.`,
   args: {
     address: { type: "positional", required: false, multiple: true, description: "any number of addresses" },
-    fqdn: { type: "string", alias: "h", valueHint: "name", description: "register this name for them" },
+    fqdn: { type: "string", alias: "h", valueHint: "NAME", description: "register this name for them" },
     "without-masquerade": {
       type: "boolean",
       description: "keep the source addresses of traffic that leaves or enters the network",

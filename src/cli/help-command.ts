@@ -13,7 +13,7 @@ export const help = command({
   async run(cli, { command: name }) {
     const found = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (name !== undefined && found === undefined) throw new UsageError(`there is no command '${name}'`);
-    cli.err(found === undefined ? programHelp() : await commandHelp(await found.load(), cli.errIsTerminal));
+    cli.err(found === undefined ? programHelp() : commandHelp(await found.load()));
     return EXIT.done;
   },
 });

@@ -17,8 +17,7 @@ import { DidNotStart, runningDaemon, startDaemon } from "./service.ts";
 export const launch = command({
   name: "launch",
   summary: "start weave on this host and connect it to peers",
-  details: `A peer is host[:port]. Options are kept and used again when the daemon restarts; the next launch begins with none of them. Prints the name
-of this peer.`,
+  details: `A peer is host[:port]. Options are kept and used again when the daemon restarts; the next launch begins with none of them. Prints the name of this peer.`,
   args: {
     peer: { type: "positional", required: false, multiple: true, description: "host[:port], any number" },
     ...OPTION_FLAGS,
@@ -32,7 +31,8 @@ of this peer.`,
     await requireDaemonPrivileges(cli);
     const running = await runningDaemon();
     if (running !== undefined) {
-      cli.err(`weave launch: weave is already running on this host (${running.name}, pid ${running.pid}); first 'weave stop'\n`);
+      const which = `${running.name}, pid ${running.pid}`;
+      cli.err(`weave launch: weave is already running on this host (${which}); stop it first with 'weave stop'\n`);
       return EXIT.alreadyRunning;
     }
     printIdentity(cli, await storeAndStart(cli, loaded), flags.get("json")?.[0] === "true");

@@ -14,7 +14,6 @@ export async function runProcess(argv: readonly string[], version: string): Prom
     clock: systemClock,
     out: (text) => void results.push(text),
     err: writeError,
-    errIsTerminal: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined,
     isRoot: process.geteuid?.() === 0,
     client: () => clientFrom(process.env),
   };

@@ -7,8 +7,7 @@ import { EXIT, outJson } from "./context.ts";
 export const ps = command({
   name: "ps",
   summary: "list what is attached on this host",
-  details: `One line per interface: id, MAC, addresses. The host's own addresses come first, as weave:expose. Words that name nothing attached give
-no line.`,
+  details: `One line per interface: id, MAC, addresses. The host's own addresses come first, as weave:expose. Words that name nothing attached give no line.`,
   args: {
     container: { type: "positional", required: false, multiple: true, description: "only these" },
     ...JSON_FLAG,

@@ -15,7 +15,7 @@ export const report = command({
     format: {
       type: "string",
       alias: "f",
-      valueHint: "template",
+      valueHint: "TEMPLATE",
       description: "Go text/template; the function json prints any part",
     },
     json: { type: "boolean", description: "print JSON, as without any flag" },

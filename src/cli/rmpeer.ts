@@ -7,8 +7,7 @@ import { EXIT, outJson } from "./context.ts";
 export const rmpeer = command({
   name: "rmpeer",
   summary: "remove peers that will not come back",
-  details: `A peer is given by its name or nickname. Run it on one host only. With --revoke the peer's key is refused by every host from now on, so
-that even one who has the password cannot come back with it.`,
+  details: `A peer is given by its name or nickname. Run it on one host only. With --revoke the peer's key is refused by every host from now on, so that even one who has the password cannot come back with it.`,
   args: {
     peer: { type: "positional", required: true, multiple: true, description: "names or nicknames" },
     revoke: { type: "boolean", description: "refuse its key everywhere from now on" },

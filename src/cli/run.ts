@@ -28,10 +28,10 @@ export async function runCli(cli: Cli, argv: readonly string[]): Promise<number>
   const command = await found.load();
   try {
     if (!wantsHelp(words)) return await command.execute(cli, words);
-    cli.err(await commandHelp(command, cli.errIsTerminal));
+    cli.err(commandHelp(command));
     return EXIT.done;
   } catch (thrown) {
-    return await failed(cli, command, thrown);
+    return failed(cli, command, thrown);
   }
 }
 
@@ -61,7 +61,7 @@ function unknownCommand(cli: Cli, name: string): number {
   return EXIT.failed;
 }
 
-async function failed(cli: Cli, command: Command, thrown: unknown): Promise<number> {
+function failed(cli: Cli, command: Command, thrown: unknown): number {
   const say = (message: string, hint: string) => cli.err(`weave ${command.name}: ${message}${hint === "" ? "" : `; ${hint}`}\n`);
   if (thrown instanceof MalformedValue || (thrown instanceof UsageError && command.usageExit === EXIT.badDaemonFlag)) {
     say(thrown.message, thrown.hint);
@@ -70,7 +70,7 @@ async function failed(cli: Cli, command: Command, thrown: unknown): Promise<numb
   }
   if (thrown instanceof UsageError) {
     say(thrown.message, thrown.hint);
-    cli.err(`\n${await commandHelp(command, cli.errIsTerminal)}`);
+    cli.err(`\n${commandHelp(command)}`);
     return command.usageExit;
   }
   if (thrown instanceof Unreachable) {

@@ -2,6 +2,7 @@
 // `weave stop`
 import { command } from "./command.ts";
 import { EXIT } from "./context.ts";
+import { requireRoot } from "./privileges.ts";
 import { stopDaemon } from "./service.ts";
 
 export const stop = command({
@@ -10,6 +11,7 @@ export const stop = command({
   details: "Attached containers keep talking to each other, here and on other hosts. Not running is no error.",
   args: {},
   async run(cli) {
+    requireRoot(cli, "weave stop");
     if (!(await stopDaemon(cli))) cli.err("weave is not running\n");
     return EXIT.done;
   },

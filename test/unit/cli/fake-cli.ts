@@ -27,7 +27,6 @@ export async function runLine(env: Cli["env"], ...argv: readonly string[]): Prom
     clock: systemClock,
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
-    errIsTerminal: false,
     isRoot: false,
     client: () => clientFrom(env),
   };

@@ -36,7 +36,7 @@ describe("connect and forget", () => {
     const { code, err } = await daemon.run("connect");
     expect(code).toBe(1);
     expect(err).toContain("weave connect: <peer> is missing");
-    expect(err).toContain("USAGE");
+    expect(err).toContain("Usage: weave connect [flags] [<peer>...]\n");
   });
   test("connect tells each bad peer and exits 1", async () => {
     const { code, out, err } = await daemon.run("connect", "good", "bad1", "bad2");
