@@ -14,6 +14,8 @@ export class NftFirewall implements Firewall, Disposable {
   readonly #home: Netns | undefined;
   #nft: Nft | undefined;
   #written: { readonly text: string; readonly listing: string } | undefined;
+  /** There is no table of ours, and only we make one: nothing to look after until something is wanted. */
+  #isEmpty = false;
 
   constructor(options: { home?: Netns } = {}) {
     this.#home = options.home;
@@ -24,16 +26,25 @@ export class NftFirewall implements Firewall, Disposable {
   }
 
   async apply(ruleset: Ruleset): Promise<readonly string[]> {
-    const wantsNothing = ruleset.chains.length === 0;
-    if (wantsNothing && !this.#isInstalled()) return [];
+    if (ruleset.chains.length === 0) return this.#clear();
+    this.#isEmpty = false;
     const text = renderRuleset(ruleset);
     const before = this.#list();
-    if (wantsNothing ? before === "" : this.#written?.text === text && this.#written.listing === before) return [];
+    if (this.#written?.text === text && this.#written.listing === before) return [];
     this.#mustRun(text);
     const after = this.#list();
     this.#written = { text, listing: after };
-    if (after === before) return [];
-    return [`firewall: table '${TABLE}' ${wantsNothing ? "removed" : "written"}`];
+    return after === before ? [] : [`firewall: table '${TABLE}' written`];
+  }
+
+  #clear(): readonly string[] {
+    if (this.#isEmpty || !this.#isInstalled()) return [];
+    const wasThere = this.#list() !== "";
+    if (wasThere) this.#mustRun(renderRuleset({ chains: [] }));
+    this.#written = undefined;
+    this.#isEmpty = true;
+    this[Symbol.dispose](); // the library is not needed meanwhile
+    return wasThere ? [`firewall: table '${TABLE}' removed`] : [];
   }
 
   async droppingChains(): Promise<readonly string[]> {
