@@ -121,7 +121,7 @@ export class TcpLink implements Link {
       return;
     }
     this.#end(event.type === "refused" ? event.reason : "the peer closed the connection");
-    this.#stream.ended();
+    this.#stream.close();
   }
   /** Ends at once; what is queued is of no use. */
   #fail(reason: string): void {

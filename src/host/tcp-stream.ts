@@ -101,7 +101,7 @@ export class TcpStream {
   received(bytes: Uint8Array): void {
     if (!this.#finishing) this.#events?.data(bytes);
   }
-  /** From Bun: over, or the other end sends nothing more, which to us is the same. */
+  /** From Bun: it is over. */
   closed(error: string | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -111,7 +111,8 @@ export class TcpStream {
     this.#whenClosed();
     this.#events?.closed(error);
   }
-  ended(): void {
+  /** Closes at once. What the kernel holds it still sends, unless there is unread data: then a reset may overtake it. */
+  close(): void {
     if (!this.#isClosed) this.#socket.end();
     this.closed(undefined);
   }
@@ -138,7 +139,8 @@ export function streamHandler(opened: (socket: Socket<StreamSlot>) => void): Soc
     open: opened,
     data: (socket, bytes) => socket.data?.stream?.received(bytes),
     drain: (socket) => socket.data?.stream?.drained(),
-    end: (socket) => socket.data?.stream?.ended(),
+    // Nobody half-closes in our protocol: who sends nothing more is gone.
+    end: (socket) => socket.data?.stream?.close(),
     close: (socket, error) => socket.data?.stream?.closed(error && errorWords(error)),
     error: (socket, error) => socket.data?.stream?.closed(errorWords(error)),
   };

@@ -198,7 +198,7 @@ export class TcpTransport implements Transport {
     this.#note("connection refused", stream, reason);
     stream.write(busyReply());
     if (this.#streams.size - this.#links.size - this.#admission.inHandshake < LINGERING_MAX) stream.finish();
-    else stream.terminate();
+    else stream.close();
   }
   /** Anybody can make these lines, so they are limited. */
   #note(event: string, stream: TcpStream, reason: string): void {
