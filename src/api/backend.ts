@@ -56,8 +56,10 @@ export interface ExposeRequest {
   readonly masquerade: boolean;
 }
 export interface AddressesResponse {
-  /** `ip/length`: given, or taken away. */
+  /** Given, or taken away. */
   readonly addresses: readonly string[];
+  /** What the operator should know although it was done; whole sentences. */
+  readonly warnings?: readonly string[];
 }
 
 export interface RemovedPeer {

@@ -20,8 +20,14 @@ export function splitTarget(words: readonly string[]): { readonly target: string
   return { target, addresses: words.filter((word) => word !== target) };
 }
 
-/** Without prefix lengths, separated by spaces, on one line. */
-export function printAddresses(cli: Cli, { addresses }: AddressesResponse, options: { readonly json: boolean }): void {
-  if (options.json) outJson(cli, { addresses });
+/** Warnings on stderr; the addresses without prefix lengths, separated by spaces, on one line. */
+export function printAddresses(
+  cli: Cli,
+  command: string,
+  { addresses, warnings = [] }: AddressesResponse,
+  options: { readonly json: boolean },
+): void {
+  for (const warning of warnings) cli.err(`weave ${command}: warning: ${warning}\n`);
+  if (options.json) outJson(cli, { addresses, warnings });
   else cli.out(`${addresses.map((address) => address.replace(/\/\d+$/, "")).join(" ")}\n`);
 }

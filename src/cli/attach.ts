@@ -35,7 +35,7 @@ A container is a name or id known to Docker, a process id, or a network namespac
       rewriteHosts: args["rewrite-hosts"],
       addHosts: args["add-host"],
     });
-    printAddresses(cli, response, args);
+    printAddresses(cli, "attach", response, args);
     return EXIT.done;
   },
 });

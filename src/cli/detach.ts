@@ -17,7 +17,7 @@ The interface goes with its last address. Detaching what is not attached is no e
   },
   async run(cli, args) {
     const { target, addresses } = args.tap === undefined ? splitTarget(args.word) : { target: args.tap, addresses: args.word };
-    printAddresses(cli, await cli.client().call("detach", { target, tap: args.tap !== undefined, addresses }), args);
+    printAddresses(cli, "detach", await cli.client().call("detach", { target, tap: args.tap !== undefined, addresses }), args);
     return EXIT.done;
   },
 });

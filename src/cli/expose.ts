@@ -22,7 +22,7 @@ Prints the addresses. Exposing again is no error.`,
   async run(cli, args) {
     if (args.fqdn !== undefined) throw new UserError("unavailable", "cannot register a name: this build does not have DNS yet");
     const request = { addresses: args.address, masquerade: !args["without-masquerade"] };
-    printAddresses(cli, await cli.client().call("expose", request), args);
+    printAddresses(cli, "expose", await cli.client().call("expose", request), args);
     return EXIT.done;
   },
 });

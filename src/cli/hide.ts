@@ -14,7 +14,7 @@ Prints the addresses. Hiding what is not exposed is no error.`,
     ...JSON_FLAG,
   },
   async run(cli, args) {
-    printAddresses(cli, await cli.client().call("hide", { addresses: args.address }), args);
+    printAddresses(cli, "hide", await cli.client().call("hide", { addresses: args.address }), args);
     return EXIT.done;
   },
 });

@@ -101,7 +101,7 @@ export function statusModel(
   };
 }
 
-/** Every call is appended to `calls`; targets and containers named `bad…` are refused. */
+/** Every call is appended to `calls`; targets and containers named `bad…` are refused, addresses in 10.200/16 warned of. */
 export class FakeBackend implements Backend {
   readonly calls: unknown[][] = [];
   model: StatusModel = statusModel();
@@ -127,7 +127,10 @@ export class FakeBackend implements Backend {
       throw new UserError("conflict", `cannot attach container '${request.target}': it is not running`, "start it first");
     }
     if (request.target === "crash") throw new TypeError("x is not a function");
-    return { addresses: request.addresses };
+    const warnings = request.addresses
+      .filter((address) => address.startsWith("10.200."))
+      .map((address) => `${address} overlaps a route of the host`);
+    return warnings.length === 0 ? { addresses: request.addresses } : { addresses: request.addresses, warnings };
   }
   async detach(request: DetachRequest) {
     this.calls.push(["detach", request]);

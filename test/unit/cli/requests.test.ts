@@ -108,9 +108,16 @@ describe("attach and detach", () => {
     expect(await daemon.run("detach", "web")).toEqual({ ...SILENT, out: "\n" });
     expect(daemon.backend.calls).toEqual([["detach", { target: "web", tap: false, addresses: [] }]]);
   });
+  test("warnings of the daemon go to stderr, the addresses to stdout all the same", async () => {
+    expect(await daemon.run("attach", "10.200.0.1/24", "web")).toEqual({
+      code: 0,
+      out: "10.200.0.1\n",
+      err: "weave attach: warning: 10.200.0.1/24 overlaps a route of the host\n",
+    });
+  });
   test("--json wraps the addresses with their prefix lengths", async () => {
     const { out } = await daemon.run("attach", "--json", "10.2.1.1/24", "web");
-    expect(JSON.parse(out)).toEqual({ apiVersion: 1, addresses: ["10.2.1.1/24"] });
+    expect(JSON.parse(out)).toEqual({ apiVersion: 1, addresses: ["10.2.1.1/24"], warnings: [] });
   });
 });
 
