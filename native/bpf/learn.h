@@ -132,7 +132,8 @@ static __always_inline enum learned learn_local(struct __sk_buff *skb, const str
 			admit(set, port, now, 1);
 		entry->stamp = now;
 	} else {
-		if (!admit(set, port, now, 0))
+		// A guarded port has one MAC, which may come back as often as it likes.
+		if (!admit(set, port, now, port->flags & PORT_GUARDED))
 			return LEARNED_LIMIT;
 		if (entry && location_peer(entry->location) == PEER_NONE && !location_ifindex(entry->location)) {
 			entry->location = location; // was seen at the bridge only: no move

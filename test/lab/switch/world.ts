@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hosts that are only network namespaces with a bridge, a VXLAN device and the switch: no daemon, plans set by hand. All in this process,
 // quick to make, removed when closed or when the process ends.
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Datapath, type DatapathOptions, type DatapathTuning, type PortPolicy } from "../../../src/host/datapath.ts";
@@ -78,6 +78,7 @@ export class Node {
   readonly cables: Cable[] = [];
   readonly guests: Guest[] = [];
   #datapath: Datapath | undefined;
+  #guestsMade = 0;
 
   constructor(world: World, name: string, id: number) {
     this.world = world;
@@ -130,8 +131,17 @@ export class Node {
     this.inside(() => this.datapath.setUnderlay(this.cables.map((cable) => this.ifindex(cable.devices.get(this) ?? ""))));
   }
 
-  addGuest(options: { address?: string; mac?: string; unguarded?: boolean; attach?: boolean; macLimit?: number } = {}): Guest {
-    const number = this.guests.length + 1;
+  /** Removes the last guest: its link, then what the switch knows of it. */
+  removeGuest(): void {
+    const guest = this.guests.pop();
+    if (guest === undefined) return;
+    ipBatch(this.netns, `link del ${guest.port}`);
+    this.inside(() => this.datapath.detachPort(guest.ifindex));
+  }
+  addGuest(
+    options: { address?: string; mac?: string; unguarded?: boolean; attach?: boolean; macLimit?: number; silent?: boolean } = {},
+  ): Guest {
+    const number = ++this.#guestsMade;
     const netns = `${this.netns}-c${number}`;
     const port = `p${number}`;
     const mac = options.mac ?? `02:00:00:00:${this.id.toString(16).padStart(2, "0")}:${number.toString(16).padStart(2, "0")}`;
@@ -141,9 +151,9 @@ export class Node {
     this.world.addNetns(netns);
     sh(["ip", "-n", this.netns, "link", "add", port, "mtu", `${mtu}`, "type", "veth", "peer", "name", "ethwe", "netns", netns]);
     ipBatch(netns, "link set lo up", `link set ethwe mtu ${mtu} address ${mac}`);
-    const host = ["/proc/sys/net/ipv6/conf/ethwe/accept_dad", "/proc/sys/net/ipv6/conf/ethwe/router_solicitations"];
     inNetns(netnsPath(netns), () => {
-      for (const path of host) sh(["sh", "-c", `echo 0 > ${path}`]);
+      for (const name of ["accept_dad", "router_solicitations"]) writeFileSync(`/proc/sys/net/ipv6/conf/ethwe/${name}`, "0");
+      if (options.silent) writeFileSync("/proc/sys/net/ipv6/conf/ethwe/disable_ipv6", "1"); // it speaks when it is made to
     });
     ipBatch(this.netns, `link set ${port} master weave addrgenmode none`);
     const ifindex = this.ifindex(port);
@@ -155,7 +165,8 @@ export class Node {
     const guest: Guest = { host: this, netns, port, ifindex, mac, address, policy };
     if (options.attach !== false && this.#datapath) this.inside(() => this.datapath.attachPort(ifindex, policy));
     ipBatch(this.netns, `link set ${port} up`);
-    ipBatch(netns, "link set ethwe up", `addr add ${address}/16 dev ethwe`, `addr add ${address6}/64 dev ethwe nodad`);
+    ipBatch(netns, "link set ethwe up", `addr add ${address}/16 dev ethwe`);
+    if (!options.silent) ipBatch(netns, `addr add ${address6}/64 dev ethwe nodad`);
     this.guests.push(guest);
     return guest;
   }
