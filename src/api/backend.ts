@@ -39,6 +39,8 @@ export interface AttachRequest {
   readonly tap: boolean;
   readonly addresses: readonly string[];
   readonly noMulticastRoute: boolean;
+  /** Let it send from any MAC and address, such as those of guests inside it. */
+  readonly noSpoofCheck: boolean;
   /** Write the container's /etc/hosts. */
   readonly rewriteHosts: boolean;
   /** `name:ip` for more lines in it. */

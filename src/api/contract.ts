@@ -210,12 +210,21 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   health: getJson("/v1/health", "Whether the daemon is ready, its version, process id and peer name"),
   status: getJson("/v1/status", "The whole status model"),
   attach: postJson("/v1/attach", "Attaches a container, namespace or tap", (body) => {
-    const fields = readFields(body, ["target", "tap", "addresses", "noMulticastRoute", "rewriteHosts", "addHosts"]);
+    const fields = readFields(body, [
+      "target",
+      "tap",
+      "addresses",
+      "noMulticastRoute",
+      "noSpoofCheck",
+      "rewriteHosts",
+      "addHosts",
+    ]);
     return {
       target: readText(fields["target"], "target"),
       tap: readFlag(fields["tap"], "tap"),
       addresses: readTexts(fields["addresses"], "addresses"),
       noMulticastRoute: readFlag(fields["noMulticastRoute"], "noMulticastRoute"),
+      noSpoofCheck: readFlag(fields["noSpoofCheck"], "noSpoofCheck"),
       rewriteHosts: readFlag(fields["rewriteHosts"], "rewriteHosts"),
       addHosts: readTexts(fields["addHosts"], "addHosts"),
     };

@@ -18,6 +18,7 @@ A container is a name or id known to Docker, a process id, or a network namespac
     "rewrite-hosts": { type: "boolean", description: "write the container's /etc/hosts" },
     "add-host": { type: "string", multiple: true, valueHint: "NAME:IP", description: "one more line there; can be repeated" },
     "no-multicast-route": { type: "boolean", description: "no route for multicast through the interface" },
+    "no-spoof-check": { type: "boolean", description: "let it send from any MAC and address (bridges or VMs inside it)" },
     ...JSON_FLAG,
   },
   async run(cli, args) {
@@ -32,6 +33,7 @@ A container is a name or id known to Docker, a process id, or a network namespac
       tap: args.tap !== undefined,
       addresses,
       noMulticastRoute: args["no-multicast-route"],
+      noSpoofCheck: args["no-spoof-check"],
       rewriteHosts: args["rewrite-hosts"],
       addHosts: args["add-host"],
     });

@@ -12,7 +12,7 @@ import { renderMetrics } from "../metrics/render.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
-import { UserError } from "../runtime/errors.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
 
 export interface BackendParts {
@@ -26,6 +26,8 @@ export interface BackendParts {
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
   ready(): boolean;
+  /** @throws {Error} the name has no address now */
+  resolves(host: string): Promise<unknown>;
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
   /** Waits for what names a container: id to full id, for `ps` with words. */
@@ -59,9 +61,12 @@ export function createBackend(parts: BackendParts): Backend {
       nickname: config.nickname,
     }),
     async connect(peers, { replace }) {
-      const refused = peers.filter((peer) => parseHostPort(peer) === undefined).map(refusal);
+      const refused = (await Promise.all(peers.map((peer) => refusalOf(peer, parts.resolves)))).filter(
+        (one) => one !== undefined,
+      );
+      const bad = new Set(refused.map((one) => one.peer));
       mesh.connect(
-        peers.filter((peer) => parseHostPort(peer) !== undefined),
+        peers.filter((peer) => !bad.has(peer)),
         { replace },
       );
       parts.targetsChanged();
@@ -72,8 +77,8 @@ export function createBackend(parts: BackendParts): Backend {
       parts.targetsChanged();
     },
     async attach(request) {
-      const { noMulticastRoute, ...rest } = request;
-      return attacher.attach({ ...rest, multicastRoute: !noMulticastRoute });
+      const { noMulticastRoute, noSpoofCheck, ...rest } = request;
+      return attacher.attach({ ...rest, multicastRoute: !noMulticastRoute, spoofCheck: !noSpoofCheck });
     },
     async detach(request) {
       return attacher.detach(request);
@@ -108,8 +113,16 @@ export function createBackend(parts: BackendParts): Backend {
   };
 }
 
-function refusal(peer: string): RefusedTarget {
-  return { peer, reason: `'${peer}' is not a host name or address with an optional port` };
+/** Why a peer cannot be a target; undefined: it can. Later lookups may fail and are tried again, the first one tells of a misspelt name. */
+async function refusalOf(peer: string, resolves: BackendParts["resolves"]): Promise<RefusedTarget | undefined> {
+  const parsed = parseHostPort(peer);
+  if (parsed === undefined) return { peer, reason: `'${peer}' is not a host name or address with an optional port` };
+  try {
+    await resolves(parsed.host);
+    return undefined;
+  } catch (thrown) {
+    return { peer, reason: errorText(thrown) };
+  }
 }
 
 /** A nickname that one peer has means that peer; anything else is a name or a key. */

@@ -7,6 +7,7 @@ import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
 import { KernelWatch } from "../host/kernel-watch.ts";
 import { logOutput } from "../host/log-output.ts";
+import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
 import { ServiceManager } from "../host/systemd.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
@@ -117,6 +118,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     warnings: () => [...store.warnings, ...identity.warnings],
     ready: () => ready,
     ownerOf: async (word) => (await attachments.docker?.inspect(word).catch(() => undefined))?.id,
+    resolves: resolveHost,
     targetsChanged: () => store.targets.replace(mesh.targets()),
     counters,
   });

@@ -51,7 +51,7 @@ describe("connect and forget", () => {
 });
 
 describe("attach and detach", () => {
-  const request = { target: "web", tap: false, noMulticastRoute: false, rewriteHosts: false, addHosts: [] };
+  const request = { target: "web", tap: false, noMulticastRoute: false, noSpoofCheck: false, rewriteHosts: false, addHosts: [] };
 
   test("addresses before or behind the flags and the container, printed without prefix lengths", async () => {
     for (const argv of [
