@@ -37,7 +37,13 @@ function routerFamilies(status: StatusModel): Family[] {
       name: "weave_frames_dropped_total",
       type: "counter",
       help: "Frames the switch dropped, by reason.",
-      samples: droppedSamples(router.overlayDiagnostics),
+      samples: switchSamples(router.overlayDiagnostics, "Drops", "reason"),
+    },
+    {
+      name: "weave_switch_events_total",
+      type: "counter",
+      help: "What the switch noticed, such as MAC addresses that moved and frames relayed for others.",
+      samples: switchSamples(router.overlayDiagnostics, "Events", "event"),
     },
     {
       name: "weave_build_info",
@@ -81,12 +87,15 @@ function perPeer(
   return { name, type: "gauge", help, samples: [...values.values()] };
 }
 
-// The switch tells `fastdp.Drops`: reason -> { Packets, Bytes }.
-function droppedSamples(diagnostics: StatusModel["router"]["overlayDiagnostics"]): Sample[] {
-  const drops = recordOf(recordOf(diagnostics["fastdp"])["Drops"]);
-  return Object.entries(drops).flatMap(([reason, count]) => {
-    const packets = typeof count === "number" ? count : recordOf(count)["Packets"];
-    return typeof packets === "number" ? [{ labels: { reason }, value: packets }] : [];
+// The switch tells `fastdp.Drops` and `fastdp.Events`: word -> { Packets, Bytes }.
+function switchSamples(
+  diagnostics: StatusModel["router"]["overlayDiagnostics"],
+  key: "Drops" | "Events",
+  label: string,
+): Sample[] {
+  return Object.entries(recordOf(recordOf(diagnostics["fastdp"])[key])).flatMap(([word, count]) => {
+    const packets = recordOf(count)["Packets"];
+    return typeof packets === "number" ? [{ labels: { [label]: word }, value: packets }] : [];
   });
 }
 
