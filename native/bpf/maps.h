@@ -19,6 +19,8 @@
 #define ADDRESSES 65536
 #define NEIGHBOURS 4096
 #define PROBE_SLOTS 8
+#define DROP_SLOTS 64 // room for reasons to come, without another layout
+#define EVENT_SLOTS 32
 
 // VXLAN network identifier: source peer in the low 12 bits, destination peer in the high 12.
 #define VNI(source, destination) ((source) | (destination) << 12)

@@ -40,8 +40,8 @@ HASH(floods, PEERS, __u32, struct flood);
 HASH(ports, PORTS, __u32, struct port);
 HASH(port_addresses, ADDRESSES, struct port_address, __u32);
 HASH(probes, NEIGHBOURS, __u32, struct probe_state);
-PERCPU_ARRAY(drops, DROP_REASONS, struct count);
-PERCPU_ARRAY(events, EVENTS, struct count);
+PERCPU_ARRAY(drops, DROP_SLOTS, struct count);
+PERCPU_ARRAY(events, EVENT_SLOTS, struct count);
 PERCPU_ARRAY(peers, PEERS, struct peer_counts);
 
 struct {
