@@ -141,8 +141,9 @@ function switchDiagnostics(parts: RouterParts): JsonValue {
 }
 
 function countsStatus(counts: Counts): JsonValue {
-  const counted = Object.entries(counts).filter(([, traffic]) => traffic.packets > 0);
-  return Object.fromEntries(counted.map(([name, { packets, bytes }]) => [name, { Packets: packets, Bytes: bytes }]));
+  return Object.fromEntries(
+    Object.entries(counts).map(([name, { packets, bytes }]) => [name, { Packets: packets, Bytes: bytes }]),
+  );
 }
 
 function by<Item>(key: (item: Item) => string): (a: Item, b: Item) => number {

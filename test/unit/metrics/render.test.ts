@@ -25,15 +25,18 @@ describe("metrics", () => {
       'weave_connections{state="failed",type="unknown",encryption="yes"} 0',
     ]);
   });
-  test("terminations, drops by reason, and per neighbour round trip and MTU in base units", () => {
+  test("terminations, drops and events, and per neighbour round trip and MTU in base units", () => {
     const connections = [connectionStatus({ rttMs: 0.5 })];
-    const overlayDiagnostics = { fastdp: { Drops: { "no-route": { Packets: 5, Bytes: 300 }, spoofed: 2, odd: "x" } } };
+    const overlayDiagnostics = {
+      fastdp: {
+        Drops: { "no-route": { Packets: 5, Bytes: 300 }, odd: "x" },
+        Events: { "mac-moved": { Packets: 2, Bytes: 120 } },
+      },
+    };
     const text = renderMetrics(statusModel({ router: { connections, overlayDiagnostics } }), new Counters());
     expect(lines(text, "weave_connection_terminations_total")).toEqual(["weave_connection_terminations_total 3"]);
-    expect(lines(text, "weave_frames_dropped_total")).toEqual([
-      'weave_frames_dropped_total{reason="no-route"} 5',
-      'weave_frames_dropped_total{reason="spoofed"} 2',
-    ]);
+    expect(lines(text, "weave_frames_dropped_total")).toEqual(['weave_frames_dropped_total{reason="no-route"} 5']);
+    expect(lines(text, "weave_switch_events_total")).toEqual(['weave_switch_events_total{event="mac-moved"} 2']);
     const peer = '{peer="8a:3e:3e:3e:3e:4f",nickname="hostB"}';
     expect(lines(text, "weave_connection_rtt_seconds")).toEqual([`weave_connection_rtt_seconds${peer} 0.0005`]);
     expect(lines(text, "weave_connection_mtu_bytes")).toEqual([`weave_connection_mtu_bytes${peer} 1438`]);
