@@ -30,7 +30,7 @@ async function shown(place: Place, words: readonly string[]): Promise<string> {
     .join(" ");
   console.log(`  ${paint(36, `${place.name}$`)} ${display}`);
   const { code, stdout, stderr } = await place.run(words);
-  const said = (stdout + stderr).trim();
+  const said = (stdout + stderr).replace(/^\n+|\s+$/g, "");
   if (said !== "") console.log(indent(said));
   if (code !== 0) throw new Error(`'${display}' on ${place.name} ended with ${code}`);
   return stdout;
@@ -137,7 +137,7 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
   await weave(b, "status", "connections");
   await weave(a, "status", "peers");
   await weave(a, "ps");
-  await weave(a, "report", "-f", "{{.Router.NickName}} knows {{len .Router.Peers}} peers\n");
+  await weave(a, "report", "-f", "{{.Router.NickName}} knows {{len .Router.Peers}} peers");
 
   heading("Topology, as A knows it");
   const status = await statusOf(a);

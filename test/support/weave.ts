@@ -43,7 +43,7 @@ export async function waitForFullMesh(hosts: readonly Host[], deadlineMs: number
       waiting = waiting.filter((_, index) => !whole.test(texts[index] ?? ""));
       return waiting.length === 0;
     },
-    { deadlineMs, everyMs: 20, show: () => `${waiting.map(({ name }) => name).join(", ")} are not` },
+    { deadlineMs, everyMs: 100, show: () => `${waiting.map(({ name }) => name).join(", ")} are not` },
   );
   return tookMs;
 }
