@@ -2,7 +2,6 @@
 // Where the API listens: a unix socket of its own group, or a TCP address. A socket file nobody answers on is left over from a crash and
 // replaced; one that answers belongs to another daemon.
 import { chownSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
 import { dirname } from "node:path";
 import { formatIpPort } from "../net/endpoint.ts";
 import { parseIp } from "../net/ip.ts";
@@ -76,17 +75,15 @@ async function removeStale(listen: Listen & { kind: "unix" }): Promise<void> {
 }
 
 /** Whether somebody accepts connections on the socket. */
-export function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const finish = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", () => finish(true));
+async function answers(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
+    socket.terminate();
+    return true;
+  } catch (thrown) {
     // EAGAIN: the listener's queue is full, so there is one.
-    socket.once("error", (error: NodeJS.ErrnoException) => finish(error.code === "EAGAIN"));
-  });
+    return thrown instanceof Error && "code" in thrown && thrown.code === "EAGAIN";
+  }
 }
 
 function cannotListen(listen: Listen, thrown: unknown): UserError {

@@ -63,7 +63,7 @@ async function startByOurselves(cli: Cli, { dataDir }: DaemonConfig): Promise<He
   // Options, passwords among them, reach the daemon by launch.json: other users can read command lines and root's can read environments.
   const command = [...selfCommand(), "daemon", "--data-dir", dataDir];
   const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin", TZ } = cli.env;
-  const started = await startDetached(command, { logPath: LOG_PATH, env: TZ === undefined ? { PATH } : { PATH, TZ } });
+  const started = startDetached(command, { logPath: LOG_PATH, env: TZ === undefined ? { PATH } : { PATH, TZ } });
   const died = () => {
     const how = started.ended();
     return how === undefined ? undefined : didNotStart(cli, how, started.lastLines(SHOWN_LINES), LOG_PATH);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon as a process, seen from the command line: starting it detached, finding who answers on its socket, ending it; and what this
 // process itself is allowed to do.
-import { spawn } from "node:child_process";
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
 import { isSystemError } from "../../native/errno.ts";
@@ -35,27 +34,32 @@ export interface DetachedProcess {
 
 /** Starts a program in a session of its own, so that it outlives the terminal, with its output appended to a log.
  *  @throws {Error} it cannot be started, or the log cannot be opened */
-export async function startDetached(
+export function startDetached(
   command: readonly string[],
   options: { readonly logPath: string; readonly env: Readonly<Record<string, string>> },
-): Promise<DetachedProcess> {
-  const [program = "", ...args] = command;
+): DetachedProcess {
   const log = openLog(options.logPath);
   try {
-    const child = spawn(program, args, { detached: true, stdio: ["ignore", log.fd, log.fd], cwd: "/", env: options.env });
-    let end: string | undefined;
-    child.once("exit", (code, signal) => {
-      end = signal === null ? `exit code ${code}` : `signal ${signal}`;
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once("spawn", resolve);
-      child.once("error", reject);
+    const child = Bun.spawn([...command], {
+      detached: true,
+      stdio: ["ignore", log.fd, log.fd],
+      cwd: "/",
+      env: { ...options.env },
     });
     child.unref();
-    return { pid: child.pid ?? 0, ended: () => end, lastLines: (count) => linesFrom(options.logPath, log.size, count) };
+    return {
+      pid: child.pid,
+      ended: () => endOf(child),
+      lastLines: (count) => linesFrom(options.logPath, log.size, count),
+    };
   } finally {
     closeSync(log.fd);
   }
+}
+
+function endOf({ exitCode, signalCode }: Pick<Bun.Subprocess, "exitCode" | "signalCode">): string | undefined {
+  if (signalCode !== null) return `signal ${signalCode}`;
+  return exitCode === null ? undefined : `exit code ${exitCode}`;
 }
 
 function openLog(path: string): { readonly fd: number; readonly size: number } {

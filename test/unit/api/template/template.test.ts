@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Templates print what Go's text/template prints for the same data, and fail with its words.
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import type { GoValue } from "../../../../src/api/render/go-json.ts";
 import { Executor } from "../../../../src/api/template/exec.ts";
 import { parseTemplate } from "../../../../src/api/template/parse.ts";
 import { renderTemplate } from "../../../../src/api/template/template.ts";
+import { UserError } from "../../../../src/runtime/errors.ts";
 
 const DATA: GoValue = {
   Name: "8a:3e",
@@ -201,4 +203,25 @@ describe("bounds", () => {
     const template = `{{range .}}${"x".repeat(700_000)}{{end}}`;
     expect(() => render(template, new Array<number>(100).fill(0))).toThrow("output is too long");
   });
+});
+
+test("whatever is written, the answer is text or a refusal", () => {
+  const pieces =
+    "{{ }} {{- -}} . $ $x := = , | ( ) .Name .List .Map .Peers .Nil if else end range with break len index printf json eq and".split(
+      " ",
+    );
+  const piece = fc.oneof(
+    fc.constantFrom(...pieces, ' "a%d" ', " `r` ", " 1 ", " -1.5 ", " ", "\n", "/*", "*/"),
+    fc.string({ maxLength: 3 }),
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 25 }), (parts) => {
+      try {
+        return typeof render(parts.join("")) === "string";
+      } catch (thrown) {
+        return thrown instanceof UserError && thrown.message.startsWith("template: report:");
+      }
+    }),
+    { numRuns: 5_000 },
+  );
 });
