@@ -15,7 +15,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: "string", default: "3" },
-    ms: { type: "string", default: "1000" },
+    ms: { type: "string", default: "400" },
     only: { type: "string", default: "" },
     times: { type: "string" },
     daemons: { type: "string", default: "20" },
