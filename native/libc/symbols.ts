@@ -32,6 +32,7 @@ export const libc = lazyLibrary({
     umask: { args: ["u32"], returns: "u32" }, // mode_t umask(mode_t)
     prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" }, // int prctl(int, ...)
     capget: { args: ["ptr", "ptr"], returns: "i32" }, // int capget(cap_user_header_t, cap_user_data_t)
+    madvise: { args: ["ptr", "u64", "i32"], returns: "i32" }, // int madvise(void *, size_t, int)
     abort: { args: [], returns: "void" }, // void abort(void)
   },
 });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composition root: builds every long-lived part, joins them, starts them in order and stops them in reverse. Nothing is decided here.
+import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
 import type { DaemonConfig } from "../config/load.ts";
@@ -36,6 +37,10 @@ import { removeKernelObjects } from "./reset.ts";
 import type { RouterParts } from "./status-model.ts";
 import { Supervisor } from "./supervisor.ts";
 
+/** By then start-up is over, and what only it needed can go; after that, what only rare work needed. */
+const SETTLED_MS = 5_000;
+const TIDY_MS = 60_000;
+
 /** Runs the daemon until it is told to stop. @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string): Promise<void> {
   const clock = systemClock;
@@ -50,9 +55,17 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   manager?.ready(`peer ${daemon.peer}`);
   if (manager?.watchdogMs !== undefined) owned.use(every(clock, manager.watchdogMs / 3, () => void manager.alive()));
   log.info("ready", { peer: daemon.peer, version, port: config.port });
+  owned.use(clock.after(SETTLED_MS, tidy));
+  owned.use(every(clock, TIDY_MS, tidy));
   await stop;
   log.info("stopping, the network goes on without the daemon");
   manager?.stopping();
+}
+
+/** Costs about 5 ms. */
+function tidy(): void {
+  Bun.gc(true);
+  releaseFilePages(process.execPath);
 }
 
 async function build(config: DaemonConfig, version: string, log: Log, owned: AsyncDisposableStack): Promise<{ peer: string }> {
