@@ -5,6 +5,7 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { consola } from "consola";
 import { buildBpfObjects } from "../native/bpf/build.ts";
 
 const TARGETS = { x64: "bun-linux-x64", arm64: "bun-linux-arm64" } as const;
@@ -49,7 +50,7 @@ const { values } = parseArgs({
   options: { target: { type: "string", default: process.arch === "arm64" ? "arm64" : "x64" }, outfile: { type: "string" } },
 });
 if (!isTarget(values.target)) {
-  process.stderr.write(`unknown target '${values.target}'; choose one of ${Object.keys(TARGETS).join(", ")}\n`);
+  consola.error(`unknown target '${values.target}'; choose one of ${Object.keys(TARGETS).join(", ")}`);
   process.exit(2);
 }
 process.chdir(resolve(import.meta.dir, ".."));
@@ -57,4 +58,4 @@ const outfile = resolve(values.outfile ?? (values.target === "x64" ? "dist/weave
 mkdirSync(dirname(outfile), { recursive: true });
 buildBpfObjects("dist/bpf");
 compile(values.target, outfile);
-process.stdout.write(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB\n`);
+consola.success(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB`);
