@@ -94,7 +94,7 @@ export class TestPeer implements AsyncDisposable {
 }
 
 /** One machine plays all hosts in a test, so the limit per address would hit the honest. */
-export const GENEROUS: AdmissionLimits = { ...ADMISSION_LIMITS, perAddress: 64, burst: 1000 };
+export const GENEROUS: AdmissionLimits = { ...ADMISSION_LIMITS, perAddress: 64, burst: 100_000 };
 
 /** The link on both ends. */
 export async function linked(dialler: TestPeer, listener: TestPeer): Promise<{ near: KeptLink; far: KeptLink }> {
