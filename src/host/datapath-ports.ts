@@ -3,7 +3,7 @@
 // multicast reaches it). The maps are also the memory: after a restart the policies are read back from them.
 import type { BpfMap } from "../../native/libbpf/map.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
-import { type Cidr, formatCidr } from "../net/cidr.ts";
+import { type Cidr, formatCidr, networkOf } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import {
@@ -25,6 +25,7 @@ export interface PortPolicy {
   readonly macLimit?: number;
 }
 
+const EVERYBODY: Cidr = { address: "0.0.0.0" as Ip, prefixLength: 0 };
 const GUARDED_MAC_LIMIT = 1;
 const UNGUARDED_MAC_LIMIT = 16_384;
 
@@ -52,11 +53,11 @@ export class PortTables {
     if (before && policyKey(before) === policyKey(policy)) return false;
     for (const cidr of policy.addresses) {
       this.#addresses.set(encodePortAddress(ifindex, cidr.address), encodeU32(cidr.prefixLength));
-      this.#subnets.set(encodePortSubnet(ifindex, cidr), encodeU32(1));
     }
+    for (const subnet of subnetsOf(policy)) this.#subnets.set(encodePortSubnet(ifindex, subnet), encodeU32(1));
     const { mac, addresses } = policy;
     this.#ports.set(encodeU32(ifindex), encodePort({ mac, addresses, macLimit: limitOf(policy), isPeerDevice }));
-    if (before) this.#removeAddresses(ifindex, before.addresses, policy.addresses);
+    if (before) this.#removeOthers(ifindex, before, policy);
     this.#policies.set(ifindex, { ...policy, addresses: [...policy.addresses] });
     return true;
   }
@@ -64,18 +65,18 @@ export class PortTables {
   /** From now on everything from this port is dropped, as long as the program still sits there. */
   remove(ifindex: number): void {
     this.#ports.delete(encodeU32(ifindex));
-    this.#removeAddresses(ifindex, this.#policies.get(ifindex)?.addresses ?? [], []);
+    const before = this.#policies.get(ifindex);
+    if (before) this.#removeOthers(ifindex, before, { mac: 0 as Mac, addresses: [] });
     this.#policies.delete(ifindex);
   }
 
-  #removeAddresses(ifindex: number, before: readonly Cidr[], after: readonly Cidr[]): void {
-    const addresses = new Set<Ip>(after.map((cidr) => cidr.address));
-    const subnets = new Set(after.map((cidr) => Buffer.from(encodePortSubnet(ifindex, cidr)).toString("hex")));
-    for (const cidr of before) {
-      if (!addresses.has(cidr.address)) this.#addresses.delete(encodePortAddress(ifindex, cidr.address));
-      const subnet = encodePortSubnet(ifindex, cidr);
-      if (!subnets.has(Buffer.from(subnet).toString("hex"))) this.#subnets.delete(subnet);
-    }
+  #removeOthers(ifindex: number, before: PortPolicy, after: PortPolicy): void {
+    const addresses = new Set<Ip>(after.addresses.map((cidr) => cidr.address));
+    for (const { address } of before.addresses)
+      if (!addresses.has(address)) this.#addresses.delete(encodePortAddress(ifindex, address));
+    const subnets = new Set(subnetsOf(after).map(formatNetwork));
+    for (const cidr of subnetsOf(before))
+      if (!subnets.has(formatNetwork(cidr))) this.#subnets.delete(encodePortSubnet(ifindex, cidr));
   }
 
   #readBack(): void {
@@ -91,6 +92,14 @@ export class PortTables {
       this.#policies.set(ifindex, { ...decodePort(value), addresses: addresses.get(ifindex) ?? [] });
     }
   }
+}
+
+/** Whose IPv4 multicast reaches the port: its own subnets', and everybody's when it is not guarded. */
+function subnetsOf(policy: PortPolicy): readonly Cidr[] {
+  return policy.mac === undefined ? [EVERYBODY] : policy.addresses;
+}
+function formatNetwork(cidr: Cidr): string {
+  return formatCidr({ address: networkOf(cidr), prefixLength: cidr.prefixLength });
 }
 
 function limitOf(policy: PortPolicy): number {

@@ -74,6 +74,7 @@ export class Datapath implements Disposable {
   readonly #ports: PortTables;
   readonly #probes: Probes;
   #watched: readonly number[] = [];
+  readonly #refusedBefore = new Set<ShortId>(); // neighbours with another data port, so that it is said once
 
   private constructor(
     options: DatapathOptions,
@@ -310,7 +311,9 @@ export class Datapath implements Disposable {
     const others = [...plan.neighbours].filter(([, neighbour]) => neighbour.dataPort !== dataPort);
     if (others.length === 0) return plan;
     const refused = new Set(others.map(([id]) => id));
-    for (const [, { address, dataPort: port }] of others) {
+    for (const [id, { address, dataPort: port }] of others) {
+      if (this.#refusedBefore.has(id)) continue;
+      this.#refusedBefore.add(id);
       this.#options.log.warn("no data path to a neighbour with another data port", {
         address,
         port,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { DropReason } from "../../../native/bpf/maps.ts";
 import { BpfMap } from "../../../native/libbpf/map.ts";
 import { FrameSocket } from "../../support/frames.ts";
+import { closeSocket, inNetns, linkIndex, openSocket, sendPacketTo, setSocketOption } from "../../support/libc.ts";
 import { waitFor } from "../../support/wait.ts";
 import {
   arp,
@@ -24,6 +25,11 @@ import {
 import { expectCount } from "./wire.ts";
 import { cidrOf, type Guest, type Node, netnsPath, World } from "./world.ts";
 
+const AF_PACKET = 17;
+const SOCK_RAW = 3;
+const SOL_SOCKET = 1;
+const SO_MARK = 36;
+const MARK_KEYED = 0x77657631; // native/bpf/send.h
 const BROADCAST = "ff:ff:ff:ff:ff:ff";
 const ALL_NODES = "33:33:00:00:00:01";
 const OWN4 = "10.32.1.1";
@@ -222,6 +228,27 @@ test("IPv4 multicast reaches a container from its own subnets only: multicast-su
   expect(listener.drain().filter((frame) => frame[0] === 1)).toEqual([]);
 });
 
+test("a mark set inside a container does not pass for the switch's own", async () => {
+  const fd = inNetns(netnsPath(guest.netns), () => openSocket(AF_PACKET, SOCK_RAW, 0));
+  try {
+    setSocketOption(fd, SOL_SOCKET, SO_MARK, new Uint8Array(new Uint32Array([MARK_KEYED]).buffer));
+    const to = new Uint8Array(new ArrayBuffer(20)); // struct sockaddr_ll
+    const view = new DataView(to.buffer);
+    view.setUint16(0, AF_PACKET, true);
+    view.setInt32(
+      4,
+      inNetns(netnsPath(guest.netns), () => linkIndex("ethwe")),
+      true,
+    );
+    const frame = ethernet(BROADCAST, guest.mac, 0x1234, new Uint8Array(50).fill(0x4d));
+    far.drain();
+    expect(sendPacketTo(fd, frame, to)).toBe(true);
+    await waitFor("the frame on the other host", () => far.drain().some((got) => got[20] === 0x4d), { deadlineMs: 2_000 });
+  } finally {
+    closeSocket(fd);
+  }
+});
+
 describe("an unguarded port", () => {
   let free: Guest;
   beforeAll(() => {
@@ -240,6 +267,13 @@ describe("an unguarded port", () => {
     far.drain();
     socket.send(from(1));
     await waitFor("a known MAC's frame", () => far.drain().some((frame) => frame[10] === 0x55), { deadlineMs: 2_000 });
+  });
+
+  test("gets IPv4 multicast from everywhere", async () => {
+    using listener = new FrameSocket(netnsPath(free.netns), "ethwe");
+    const multicast = ethernet("01:00:5e:01:02:03", guest.mac, ETHERTYPE.ipv4, ipv4(OWN4, "239.1.2.3", PROTOCOL.udp, udp(9, 9)));
+    sender.send(multicast);
+    await waitFor("the frame", () => listener.drain().some((frame) => frame[0] === 1), { deadlineMs: 2_000 });
   });
 
   test("is forgotten with its MACs when it is detached", () => {

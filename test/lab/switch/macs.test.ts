@@ -104,6 +104,21 @@ describe("ageing", () => {
     expect(flooded()).toBe(before + 1);
   });
 
+  test("what has aged makes room for others behind a port with a limit", async () => {
+    using world = new World({ cables: [["a", "b"]], tuning: { macAgeMs: 300, macStampMs: 100 } });
+    const a = world.node("a");
+    const free = a.addGuest({ unguarded: true, macLimit: 2, silent: true });
+    using socket = new FrameSocket(netnsPath(free.netns), "ethwe");
+    const sendFrom = (last: number) =>
+      socket.send(encodeProbe({ destination: BROADCAST, source: `02:00:00:00:66:0${last}`, sender: 1, sequence: 1 }));
+    for (let i = 1; i <= 6; i++) sendFrom(i); // two periods may have been touched
+    expect(count(a, "mac-limit")).toBeGreaterThanOrEqual(2);
+    await waitFor("room for another", () => {
+      sendFrom(9);
+      return peerOf(a, "02:00:00:00:66:09") === 0;
+    });
+  });
+
   test("a forgotten MAC is learned again from its next frame", async () => {
     using world = new World({ cables: CHAIN });
     using tally = new Tally(world);

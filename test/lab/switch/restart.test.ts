@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildBpfObjects } from "../../../native/bpf/build.ts";
-import type { ObjectKind } from "../../../native/bpf/objects.ts";
+import { type ObjectKind, readObject } from "../../../native/bpf/objects.ts";
 import { Datapath } from "../../../src/host/datapath.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
@@ -189,6 +189,24 @@ for (const attach of ["tcx", "tc"] as const) {
     });
   });
 }
+
+describe("a kernel that refuses a program", () => {
+  const broken = (...kinds: ObjectKind[]) => ({
+    readBytes: (kind: ObjectKind) => (kinds.includes(kind) ? new Uint8Array(200) : readObject(kind)),
+  });
+
+  test("gets the next smaller switch", () => {
+    using world = new World({ cables: [["a", "b"]], tuning: broken("full") });
+    expect(world.node("a").datapath.kind.object).toBe("small");
+    expect(ping(world.guest("a"), world.guest("b").address).received).toBe(3);
+  });
+  test("and when it refuses all of them, the operator is told, and nothing is left", () => {
+    using world = new World({ cables: [["a", "b"]], bare: true });
+    const a = world.node("a");
+    expect(() => a.open(broken("full", "small"))).toThrow("this kernel cannot run the switch");
+    expect(readdirSync(a.pinDir)).toEqual(["links"]);
+  });
+});
 
 test("without a BPF file system the operator is told what to do", () => {
   const pinDir = join(mkdtempSync(join(tmpdir(), "ws-nobpf-")), "weave");
