@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening a TCP connection. Bun's own connect reports every failure as "connection refused", so the socket is made here and handed to Bun
 // while it connects; the first moment it is writable the kernel says how it went.
+import type { Socket } from "bun";
 import { errnoName, SystemError } from "../../native/errno.ts";
 import { close } from "../../native/libc/fd.ts";
 import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
@@ -8,7 +9,7 @@ import { connect, getOption, SO, SOCK, SOL_SOCKET, socket } from "../../native/l
 import { formatIpPort } from "../net/endpoint.ts";
 import { type Ip, ipBytes } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { errnoWords, type StreamSlot, streamHandler, TcpStream } from "./tcp-stream.ts";
+import { errnoWords, guarded, type StreamSlot, streamHandler, TcpStream } from "./tcp-stream.ts";
 
 /** @throws {Error} `dial tcp 10.0.0.2:6783: connect: connection refused`, `dial tcp 10.0.0.2:6783: i/o timeout`, or the signal's reason */
 export async function connectTcp(ip: Ip, port: number, clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<TcpStream> {
@@ -20,21 +21,25 @@ export async function connectTcp(ip: Ip, port: number, clock: Clock, timeoutMs: 
   const failed = (why: string): void => outcome.reject(new Error(`dial tcp ${name}: ${why}`));
   const slot: StreamSlot = { stream: undefined };
   const handler = streamHandler(() => {});
+  const writable = (socket: Socket<StreamSlot>): void => {
+    if (slot.stream) {
+      slot.stream.drained();
+      return;
+    }
+    const code = socketError(fd);
+    if (code !== 0) failed(`connect: ${errnoWords(errnoName(code))}`);
+    else slot.stream = new TcpStream(socket, clock, fd);
+    if (slot.stream) outcome.resolve(slot.stream);
+  };
   const connecting = await Bun.connect<StreamSlot>({
     fd,
     data: slot,
     socket: {
       ...handler,
-      drain(writable) {
-        if (slot.stream) return slot.stream.drained();
-        const code = socketError(fd);
-        if (code !== 0) return failed(`connect: ${errnoWords(errnoName(code))}`);
-        slot.stream = new TcpStream(writable, clock, fd);
-        outcome.resolve(slot.stream);
-      },
-      close(closed, error) {
-        if (slot.stream) return handler.close?.(closed, error);
-        failed(`connect: ${error && "code" in error ? errnoWords(String(error.code)) : "connection refused"}`);
+      drain: guarded(writable),
+      close(socket, error) {
+        if (slot.stream) handler.close?.(socket, error);
+        else failed(`connect: ${error && "code" in error ? errnoWords(String(error.code)) : "connection refused"}`);
       },
     },
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One TCP connection as a stream with a bounded write queue and an end that loses nothing that was queued before it.
 import type { Socket, SocketHandler } from "bun";
+import { SystemError } from "../../native/errno.ts";
 import { setIntOption } from "../../native/libc/socket.ts";
 import { formatIpPort } from "../net/endpoint.ts";
 import { parseIp } from "../net/ip.ts";
@@ -40,7 +41,7 @@ export class TcpStream {
   #isClosed = false;
   #whenClosed: () => void = () => {};
 
-  /** `fd` is the socket's, for an option Bun does not set. @throws {SystemError} the connection is gone already */
+  /** `fd` is the socket's, for an option Bun does not set. */
   constructor(socket: Socket<StreamSlot>, clock: Clock, fd: number) {
     this.#socket = socket;
     this.#clock = clock;
@@ -48,7 +49,7 @@ export class TcpStream {
     this.localAddress = ipPort(socket.localAddress, socket.localPort);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
-    setIntOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
+    setUserTimeout(fd);
   }
   get queuedBytes(): number {
     return this.#queuedBytes;
@@ -133,16 +134,41 @@ export class TcpStream {
   }
 }
 
+function setUserTimeout(fd: number): void {
+  try {
+    setIntOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
+  } catch (thrown) {
+    // The other end may have reset the connection already; Bun tells that next. The option itself is optional.
+    if (!(thrown instanceof SystemError)) throw thrown;
+  }
+}
+
 /** Shared by all sockets. `opened` gets each new inbound one. */
 export function streamHandler(opened: (socket: Socket<StreamSlot>) => void): SocketHandler<StreamSlot> {
   return {
-    open: opened,
-    data: (socket, bytes) => socket.data?.stream?.received(bytes),
-    drain: (socket) => socket.data?.stream?.drained(),
+    open: guarded(opened),
+    data: guarded((socket, bytes: Uint8Array) => socket.data?.stream?.received(bytes)),
+    drain: guarded((socket) => socket.data?.stream?.drained()),
     // Nobody half-closes in our protocol: who sends nothing more is gone.
-    end: (socket) => socket.data?.stream?.close(),
-    close: (socket, error) => socket.data?.stream?.closed(error && errorWords(error)),
-    error: (socket, error) => socket.data?.stream?.closed(errorWords(error)),
+    end: guarded((socket) => socket.data?.stream?.close()),
+    close: guarded((socket, error?: Error) => socket.data?.stream?.closed(error && errorWords(error))),
+    error: guarded((socket, error: Error) => socket.data?.stream?.closed(errorWords(error))),
+  };
+}
+
+/** Bun takes what a handler throws for an error of its socket. Ours are bugs and must reach the outermost handler. */
+export function guarded<Rest extends unknown[]>(
+  handle: (socket: Socket<StreamSlot>, ...rest: Rest) => void,
+): (socket: Socket<StreamSlot>, ...rest: Rest) => void {
+  return (socket, ...rest) => {
+    try {
+      handle(socket, ...rest);
+    } catch (thrown) {
+      queueMicrotask(() => {
+        throw thrown;
+      });
+      socket.terminate();
+    }
   };
 }
 
@@ -170,7 +196,9 @@ function errorWords(error: Error): string {
   return "code" in error ? errnoWords(String(error.code)) : error.message;
 }
 
-function ipPort(address: string, port: number): string {
+/** Bun has no address for a connection that was reset before we looked. */
+function ipPort(address: string | undefined, port: number): string {
+  if (address === undefined) return "unknown";
   const ip = parseIp(address.replace(/%.*$/, ""));
   return ip === undefined ? `${address}:${port}` : formatIpPort(ip, port);
 }

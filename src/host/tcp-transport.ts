@@ -2,9 +2,8 @@
 // Control connections over TCP: dialling, listening, admission, and the handshake that turns each into an authenticated link.
 
 import type { Socket, TCPSocketListener } from "bun";
-import { SystemError } from "../../native/errno.ts";
 import type { DialResult, HelloSource, Link, Transport } from "../mesh/ports.ts";
-import { busyReply } from "../mesh/secure/handshake.ts";
+import { busyReply } from "../mesh/secure/handshake-frame.ts";
 import type { KeyPair, Sealing } from "../mesh/secure/sealing.ts";
 import { formatIpPort, parseHostPort, parseIpPort } from "../net/endpoint.ts";
 import type { Ip } from "../net/ip.ts";
@@ -171,8 +170,9 @@ export class TcpTransport implements Transport {
   }
 
   #opened(socket: Socket<StreamSlot>): void {
-    const stream = accept(socket, this.#options.clock);
-    if (!stream) return;
+    const fd = "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1; // not in Bun's types
+    const stream = new TcpStream(socket, this.#options.clock, fd);
+    socket.data = { stream };
     this.#own(stream);
     stream.pause();
     const ip = parseIpPort(stream.remoteAddress)?.ip ?? stream.remoteAddress;
@@ -203,20 +203,6 @@ export class TcpTransport implements Transport {
   /** Anybody can make these lines, so they are limited. */
   #note(event: string, stream: TcpStream, reason: string): void {
     if (this.#logTokens.take()) this.#options.log.warn(event, { remote: stream.remoteAddress, reason });
-  }
-}
-
-/** undefined: it was gone before we saw it. */
-function accept(socket: Socket<StreamSlot>, clock: Clock): TcpStream | undefined {
-  try {
-    const fd = "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1; // not in Bun's types
-    const stream = new TcpStream(socket, clock, fd);
-    socket.data = { stream };
-    return stream;
-  } catch (thrown) {
-    if (!(thrown instanceof SystemError)) throw thrown;
-    socket.terminate();
-    return undefined;
   }
 }
 

@@ -12,12 +12,12 @@
 //                                         ◀─────   Noise message 3 (s, se; hello)
 //
 // The listener is Noise's initiator: so the dialler, who chose whom to call, proves the password first, and one round trip is saved. Noise's
-// prologue is everything sent before; its ephemeral keys are those of the preambles. Frames after the preambles: length of the body
-// (2 bytes, big-endian), kind (1), body.
+// prologue is everything sent before; its ephemeral keys are those of the preambles.
 import { invariant, ProtocolError } from "../../runtime/errors.ts";
 import type { Hello } from "../ports.ts";
 import { FrameReader } from "./framing.ts";
-import { decodeHello, encodeHello, HELLO_BYTES_MAX, type HelloWords } from "./hello.ts";
+import { encodeFrame, expectedBody, FRAME_HEADER_BYTES, frameLength, KIND } from "./handshake-frame.ts";
+import { decodeHello, encodeHello, type HelloWords } from "./hello.ts";
 import { HandshakeState, XX, XX_PSK0 } from "./noise.ts";
 import { type PairKeys, PasswordProof, PROOF_TAG_BYTES, wipePairs } from "./password-proof.ts";
 import {
@@ -62,11 +62,6 @@ export type HandshakeStep =
   /** `send` still goes out, so that the other end can say why. */
   | { readonly state: "failed"; readonly send: Uint8Array; readonly reason: string };
 
-/** Append-only. */
-const KIND = { shares: 1, proof: 2, noise: 3, refusal: 4 } as const;
-const FRAME_HEADER_BYTES = 3;
-/** The longest is Noise message 2 or 3 with a hello; 16 pairs of shares and tags have 768 bytes. */
-const FRAME_BYTES_MAX = HELLO_BYTES_MAX + 256;
 const NOTHING = new Uint8Array(0);
 const PROLOGUE = utf8("weave control connection, protocol 3");
 const SESSION_ID = utf8("weave session");
@@ -84,11 +79,6 @@ type Phase =
   | { readonly name: "noise2"; readonly remote: Preamble; readonly noise: HandshakeState }
   | { readonly name: "noise3"; readonly remote: Preamble; readonly noise: HandshakeState }
   | { readonly name: "over" };
-
-/** What the listener says to a connection it has no room for. */
-export function busyReply(versions: VersionRange = PROTOCOL_VERSIONS): Uint8Array {
-  return concat(encodeHead(versions), Uint8Array.of(0, 0), frame(KIND.refusal, Uint8Array.of(REFUSAL.busy)));
-}
 
 export class Handshake {
   readonly #sealing: Sealing;
@@ -152,15 +142,15 @@ export class Handshake {
     if (header[2] === KIND.refusal) return this.#fail([], refusalText(body[0]));
     switch (phase.name) {
       case "shares":
-        return this.#takeShares(phase.remote, phase.proof, expected(KIND.shares, header, body), send);
+        return this.#takeShares(phase.remote, phase.proof, expectedBody(KIND.shares, header, body), send);
       case "proof":
-        return this.#takeProof(phase.remote, phase.proof, expected(KIND.proof, header, body), send);
+        return this.#takeProof(phase.remote, phase.proof, expectedBody(KIND.proof, header, body), send);
       case "noise1":
-        return this.#takeNoise1(phase.remote, phase.pairs, expected(KIND.noise, header, body), send);
+        return this.#takeNoise1(phase.remote, phase.pairs, expectedBody(KIND.noise, header, body), send);
       case "noise2":
-        return this.#takeNoise2(phase.remote, phase.noise, expected(KIND.noise, header, body), send);
+        return this.#takeNoise2(phase.remote, phase.noise, expectedBody(KIND.noise, header, body), send);
       case "noise3":
-        return this.#takeNoise3(phase.remote, phase.noise, expected(KIND.noise, header, body), send);
+        return this.#takeNoise3(phase.remote, phase.noise, expectedBody(KIND.noise, header, body), send);
       default:
         throw new ProtocolError("the peer goes on after a refusal");
     }
@@ -256,7 +246,7 @@ export class Handshake {
     const message = noise.write(NOTHING);
     invariant(message !== undefined, "message 1 has no DH");
     this.#phase = { name: "noise2", remote, noise };
-    send.push(frame(KIND.noise, concat(choice, message)));
+    send.push(encodeFrame(KIND.noise, concat(choice, message)));
   }
   #takeNoise1(remote: Preamble, pairs: readonly PairKeys[], body: Uint8Array, send: Uint8Array[]): HandshakeStep | undefined {
     const choice = body.slice(0, pairs.length > 0 ? 1 : 0);
@@ -271,14 +261,14 @@ export class Handshake {
     this.#checkEphemeral(remote, noise);
     const message = noise.write(encodeHello(this.#options.hello));
     if (!message) throw new ProtocolError("the peer's ephemeral key is of low order");
-    send.push(frame(KIND.noise, message));
+    send.push(encodeFrame(KIND.noise, message));
     return undefined;
   }
   #takeNoise2(remote: Preamble, noise: HandshakeState, body: Uint8Array, send: Uint8Array[]): HandshakeStep {
     const hello = this.#readHello(remote, noise, body);
     const message = noise.write(encodeHello(this.#options.hello));
     if (!message) throw new ProtocolError("the peer's key is of low order");
-    send.push(frame(KIND.noise, message));
+    send.push(encodeFrame(KIND.noise, message));
     return this.#finish(noise, hello, send);
   }
   #takeNoise3(remote: Preamble, noise: HandshakeState, body: Uint8Array, send: Uint8Array[]): HandshakeStep {
@@ -320,33 +310,18 @@ export class Handshake {
   #fail(send: readonly Uint8Array[], reason: string, refusal?: RefusalCode): HandshakeStep {
     const early = this.#phase.name === "head" || this.#phase.name === "preamble"; // nothing we send would be read as a frame
     this.wipe();
-    const last = refusal === undefined || early ? NOTHING : frame(KIND.refusal, Uint8Array.of(refusal));
+    const last = refusal === undefined || early ? NOTHING : encodeFrame(KIND.refusal, Uint8Array.of(refusal));
     return { state: "failed", send: concat(...send, last), reason };
   }
   #sendFrame(send: Uint8Array[], kind: number, body: Uint8Array): void {
-    send.push(frame(kind, body));
+    send.push(encodeFrame(kind, body));
     this.#note(kind, body);
   }
   #note(kind: number, body: Uint8Array): void {
-    this.#transcript = concat(this.#transcript, frame(kind, body));
+    this.#transcript = concat(this.#transcript, encodeFrame(kind, body));
   }
   #readOnWith(reader: FrameReader): void {
     reader.push(this.#reader.rest());
     this.#reader = reader;
   }
-}
-
-function frame(kind: number, body: Uint8Array): Uint8Array {
-  return concat(Uint8Array.of(body.length >> 8, body.length & 0xff, kind), body);
-}
-
-function frameLength(header: Uint8Array): number {
-  const length = header[0]! * 256 + header[1]!;
-  if (length > FRAME_BYTES_MAX) throw new ProtocolError(`a handshake message of ${length} bytes is too long`);
-  return length;
-}
-
-function expected(kind: number, header: Uint8Array, body: Uint8Array): Uint8Array {
-  if (header[2] !== kind) throw new ProtocolError("a handshake message out of turn");
-  return body;
 }

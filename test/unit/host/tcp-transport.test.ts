@@ -194,6 +194,18 @@ describe("links", () => {
   });
 });
 
+test("a bug in whoever receives a message is not taken for a broken connection: it ends the process", async () => {
+  const program = `
+    import { linked, TestPeer } from "${new URL("../../support/transport.ts", import.meta.url).pathname}";
+    const [a, b] = [new TestPeer(1), new TestPeer(2, [], { accepted: (link) => link.start({ message() { throw new Error("our bug"); }, closed() {} }) })];
+    const near = await a.dialled(b.address);
+    near.link.send(new Uint8Array(1));
+    setTimeout(() => process.exit(0), 2000);`;
+  const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "pipe" });
+  expect(await child.exited).not.toBe(0);
+  expect(await new Response(child.stderr).text()).toContain("our bug");
+});
+
 describe("dialling", () => {
   test("nobody listens, no such name, no such target: told in people's words", async () => {
     await using a = new TestPeer(1);

@@ -2,7 +2,7 @@
 // The handshake of two ends, bytes in, bytes out.
 import { describe, expect, test } from "bun:test";
 import { sodiumSealing } from "../../../../src/host/sealing.ts";
-import { busyReply } from "../../../../src/mesh/secure/handshake.ts";
+import { busyReply } from "../../../../src/mesh/secure/handshake-frame.ts";
 import { concat, type Sealing, utf8 } from "../../../../src/mesh/secure/sealing.ts";
 import { endOf, outcomeOf, pump } from "../../../support/handshake.ts";
 import { helloOf } from "../../../support/transport.ts";
