@@ -28,7 +28,7 @@ beforeAll(async () => {
   const wired = await wire("full", 3);
   ({ lab } = wired);
   [h1, h2, evil] = wired.hosts as [Host, Host, Host];
-  await launch(h1, ...flags());
+  await launch(h1, ...flags(), "late-host");
 });
 afterAll(async () => await lab?.close());
 
@@ -55,7 +55,6 @@ describe("a target that cannot be reached says why", () => {
       /^dial tcp [\d.]+:6783: i\/o timeout$/,
       () => h1.must(["ip", "neigh", "add", h1.address.replace(/\d+$/, "223"), "lladdr", "02:00:00:00:00:df", "dev", "e1"]),
     ],
-    ["no such name", () => "no-such-host.invalid", /^dial tcp: lookup no-such-host.invalid: /],
   ];
   for (const [what, target, reason, prepare] of cases) {
     test(what, async () => {
@@ -70,17 +69,15 @@ describe("a target that cannot be reached says why", () => {
     });
   }
 
-  test("a name is asked for again at every attempt: it may come to life", async () => {
-    await connectByApi(h1, "late-host");
-    await waitFor("the first failure", async () => /lookup late-host/.test(await reasonAt("late-host")));
+  test("a name given at launch is asked for again at every attempt: it may come to life", async () => {
+    await waitFor("the first failure", async () => /^dial tcp: lookup late-host: /.test(await reasonAt("late-host")));
     await launch(h2, ...flags(), "--no-discovery");
     appendFileSync(h1.file("/etc/hosts"), `${h2.address} late-host\n`);
     await waitFor("the connection", async () => neighboursOf(await statusOf(h1)).includes("h2"), {
-      deadlineMs: 30_000,
+      deadlineMs: 90_000, // the last back-off may be the longest, 60 s
       show: async () => `${await reasonAt("late-host")}${await h1.daemonLog()}`,
     });
-    await h1.mustWeave("forget", "late-host");
-  });
+  }, 100_000);
 });
 
 describe("mutated handshakes", () => {
