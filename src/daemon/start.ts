@@ -41,6 +41,8 @@ import { Supervisor } from "./supervisor.ts";
 const SETTLED_MS = 5_000;
 const TIDY_MS = 60_000;
 
+const LOOKUP_MS = 3_000;
+
 /** Runs the daemon until it is told to stop. @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string): Promise<void> {
   const clock = systemClock;
@@ -131,7 +133,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     warnings: () => [...store.warnings, ...identity.warnings],
     ready: () => ready,
     ownerOf: async (word) => (await attachments.docker?.inspect(word).catch(() => undefined))?.id,
-    resolves: resolveHost,
+    resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
     counters,
   });
@@ -183,6 +185,7 @@ function createMesh(
     counters,
     hello: (remoteAddress) => mesh.helloFor(remoteAddress),
     accepted: (link: Link) => mesh.accepted(link),
+    turnedAway: (remoteAddress, reason) => mesh.turnedAway(remoteAddress, reason),
   });
   owned.defer(() => transport.stop());
   const poller = new ProbePoller({
@@ -226,6 +229,13 @@ function createMesh(
   );
   owned.defer(() => mesh.stop("restarting"));
   return { mesh, transport, overlay };
+}
+
+/** The machine's resolver takes as long as it likes. */
+function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> {
+  const late = Promise.withResolvers<never>();
+  const timer = systemClock.after(LOOKUP_MS, () => late.reject(new Error(`lookup ${host}: the name server does not answer`)));
+  return Promise.race([lookup, late.promise]).finally(() => timer[Symbol.dispose]());
 }
 
 function createSupervisor(parts: {

@@ -41,6 +41,8 @@ export interface TcpTransportOptions {
   readonly hello: HelloSource;
   /** A new inbound link. Call `start` on it, or `refuse`. */
   accepted(link: Link): void;
+  /** An inbound connection did not get through the handshake. */
+  turnedAway?(remoteAddress: string, reason: string): void;
   readonly limits?: AdmissionLimits;
   readonly handshakeMs?: number;
   readonly dialMs?: number;
@@ -191,6 +193,7 @@ export class TcpTransport implements Transport {
       }
       this.#refused.add("handshake");
       this.#note("handshake failed", stream, result.error);
+      this.#options.turnedAway?.(stream.remoteAddress, result.error);
     });
   }
   #turnAway(stream: TcpStream, reason: string): void {

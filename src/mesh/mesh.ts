@@ -5,14 +5,17 @@ import { MeshCore } from "./core.ts";
 import type { MeshOptions, MeshPorts } from "./options.ts";
 import { type PeerName, parsePeerName } from "./peer-name.ts";
 import type { Gossip, GossipHandler, Hello, Link, MeshView, Routes } from "./ports.ts";
+import { TurnedAway } from "./turned-away.ts";
 import { viewOf } from "./view.ts";
 
 export class Mesh {
   readonly #core: MeshCore;
+  readonly #turnedAway: TurnedAway;
 
   /** Nothing is dialled, probed or told before `start`. */
   constructor(options: MeshOptions, ports: MeshPorts) {
     this.#core = new MeshCore(options, ports);
+    this.#turnedAway = new TurnedAway(ports.clock);
   }
 
   /** Begins to dial, to watch and to tell routes; those of our last life at once. */
@@ -46,7 +49,14 @@ export class Mesh {
   /** An inbound handshake has finished; takes over `link`. */
   accepted(link: Link): void {
     this.#core.connector.addressAlive(link.remoteAddress);
-    this.#core.neighbours.admit(link, () => {});
+    this.#core.neighbours.admit(link, (outcome) => {
+      if (outcome.kind === "refused") this.#turnedAway.add(link.remoteAddress, outcome.reason);
+      else this.#turnedAway.clear(link.remoteAddress);
+    });
+  }
+  /** A host connected to us and did not get through the handshake. */
+  turnedAway(remoteAddress: string, reason: string): void {
+    this.#turnedAway.add(remoteAddress, reason);
   }
 
   /** Keeps trying to reach these until they are forgotten; `replace`: and forgets all others.
@@ -102,6 +112,7 @@ export class Mesh {
       topology,
       neighbours,
       attempts: connector.attempts(),
+      turnedAway: this.#turnedAway.list(),
       targets: this.targets(),
       routes: this.routes(),
       revoked: revocations.list(),

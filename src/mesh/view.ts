@@ -12,6 +12,7 @@ export interface ViewSources {
   readonly topology: Topology;
   readonly neighbours: Neighbours;
   readonly attempts: Iterable<Attempt>;
+  readonly turnedAway: readonly ConnectionView[];
   readonly targets: readonly string[];
   readonly routes: Routes;
   readonly revoked: readonly string[];
@@ -24,6 +25,7 @@ export function viewOf(sources: ViewSources): MeshView {
   const connections = [
     ...Array.from(neighbours.all(), neighbourView),
     ...Array.from(sources.attempts).flatMap((attempt) => attemptView(attempt) ?? []),
+    ...sources.turnedAway,
   ];
   return {
     self: { name: self.name, nickname: self.nickname, uid: self.uid, shortId: self.shortId },

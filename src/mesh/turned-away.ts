@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who tried to connect to us and was turned away lately, so that the reason can be seen at this end too. One entry per host; anybody can make them, so
+// they are few and short-lived.
+import type { Clock, Instant } from "../runtime/clock.ts";
+import { ipOf } from "./address.ts";
+import type { ConnectionView } from "./ports.ts";
+
+/** The other end tries again at least once a minute. */
+const KEEP_MS = 90_000;
+const MAX = 64;
+
+export class TurnedAway {
+  readonly #clock: Clock;
+  /** Host -> its last attempt, oldest first. */
+  readonly #all = new Map<
+    string,
+    { readonly address: string; readonly reason: string; readonly sinceMs: number; readonly until: Instant }
+  >();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(address: string, reason: string): void {
+    const host = ipOf(address);
+    const before = this.#all.get(host);
+    const sinceMs = before?.reason === reason ? before.sinceMs : this.#clock.wallMs();
+    this.#all.delete(host);
+    this.#all.set(host, { address, reason, sinceMs, until: this.#clock.now() + KEEP_MS });
+    if (this.#all.size > MAX) this.#all.delete(this.#all.keys().next().value!); // not empty: it has more than MAX
+  }
+
+  /** A host was let in. */
+  clear(address: string): void {
+    this.#all.delete(ipOf(address));
+  }
+
+  list(): ConnectionView[] {
+    const now = this.#clock.now();
+    for (const [host, { until }] of this.#all) if (until <= now) this.#all.delete(host);
+    return Array.from(this.#all.values(), ({ address, reason, sinceMs }) => ({
+      address,
+      outbound: false,
+      state: "failed" as const,
+      reason,
+      sinceMs,
+      passwordUsed: false,
+      trusted: false,
+      control: "none" as const,
+    }));
+  }
+}
