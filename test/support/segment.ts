@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One underlay network of a lab: a bridge in the lab's switch namespace with a port for each host on it. Ports can be blocked
-// (frames vanish, carrier stays: a broken path), unplugged (carrier goes), or put on separate bridges (a partition).
+// (frames vanish, carrier stays: a broken path), unplugged (carrier goes), or kept from each other (a partition).
 import { must, run } from "./command.ts";
 import type { Host } from "./lab-host.ts";
 
@@ -22,8 +22,6 @@ export class Segment {
   readonly #switchPid: number;
   readonly #mtuBytes: number;
   readonly #ports = new Map<Host, Port>();
-  /** Extra bridges made for partitions. */
-  #islands = 0;
 
   constructor(index: number, switchPid: number, options: SegmentOptions) {
     this.#index = index;
@@ -103,24 +101,21 @@ export class Segment {
     await this.#inSwitch(["ip", "link", "set", this.#port(host).port, state === "in" ? "up" : "down"]);
   }
 
-  /** Splits the segment: hosts hear only those of their own island. Hosts not named stay where they are. */
+  /** Splits the segment at one stroke: hosts hear only those of their own island, hosts not named hear nobody of an island. */
   async partition(islands: readonly (readonly Host[])[]): Promise<void> {
-    const commands: string[] = [];
-    for (const island of islands) {
-      this.#islands += 1;
-      const name = `${this.#bridge}i${this.#islands}`;
-      commands.push(`link add ${name} type bridge mcast_snooping 0 forward_delay 0 stp_state 0`, `link set ${name} up`);
-      for (const host of island) commands.push(`link set ${this.#port(host).port} master ${name}`);
-    }
-    await this.#inSwitch(["ip", "-batch", "-"], commands.join("\n"));
+    const rules = islands.map((island) => {
+      const ports = `{ ${island.map((host) => this.#port(host).port).join(", ")} }`;
+      return `iifname ${ports} oifname != ${ports} drop\n oifname ${ports} iifname != ${ports} drop`;
+    });
+    const chain = `chain islands { type filter hook forward priority 0; policy accept;\n ${rules.join("\n ")}\n }`;
+    // In one transaction, so that no island is ever split in itself.
+    const table = `table bridge ${this.#bridge}`;
+    await this.#inSwitch(["nft", "-f", "-"], `add ${table}\ndelete ${table}\n${table} {\n ${chain}\n}`);
   }
 
   /** Undoes `partition`. */
   async join(): Promise<void> {
-    const commands = [...this.#ports.values()].map(({ port }) => `link set ${port} master ${this.#bridge}`);
-    for (let island = 1; island <= this.#islands; island++) commands.push(`link delete ${this.#bridge}i${island}`);
-    this.#islands = 0;
-    await this.#inSwitch(["ip", "-batch", "-"], commands.join("\n"));
+    await this.#inSwitch(["nft", "delete", "table", "bridge", this.#bridge]);
   }
 
   /** Everything that crosses the wire at this host's port, as tcpdump prints it; filter in its language. */
