@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ip:port` of the underlay, as links name their ends, taken apart and put together for dialling.
-import { formatIpPort, parseHostPort, parseIpPort } from "../net/endpoint.ts";
+import { formatIpPort, parseHostPort } from "../net/endpoint.ts";
 import { isIpv6, parseIp } from "../net/ip.ts";
 
-/** The address without its port; the text itself when it is no `ip:port`. */
+/** The address without its port, of an `ip:port` that a link or a checked record names. */
 export function ipOf(address: string): string {
-  return parseIpPort(address)?.ip ?? address;
+  const colon = address.lastIndexOf(":");
+  if (colon < 0) return address;
+  return address.startsWith("[") && address[colon - 1] === "]" ? address.slice(1, colon - 1) : address.slice(0, colon);
 }
 
 /** The same host at another port; undefined when the text is no `ip:port`. */
 export function withPort(address: string, port: number): string | undefined {
-  const parsed = parseIpPort(address);
-  return parsed && formatIpPort(parsed.ip, port);
+  return atPort(ipOf(address), port);
+}
+
+/** `ip:port` of an address without port; undefined when the text is none. */
+export function atPort(ip: string, port: number): string | undefined {
+  const parsed = parseIp(ip);
+  return parsed && formatIpPort(parsed, port);
 }
 
 /** What to dial for a target as its owner wrote it; without a port the default is added. undefined: not a host. */

@@ -216,7 +216,7 @@ export class MeshCore {
       overbid: (seen) => this.conflicts.ownSeen(seen),
       hint: (peer) => this.liveness.hint(peer),
       appeared: (peer) => this.connector.signOfLife(peer),
-      changed: (isNear) => this.#recordsChanged(isNear),
+      changed: (whose) => this.#recordsChanged(whose),
     });
   }
 
@@ -372,10 +372,10 @@ export class MeshCore {
 
   // Topology
 
-  #recordsChanged(isNear: boolean): void {
-    this.routes.changed(isNear ? "now" : "soon");
+  #recordsChanged(whose: "ours" | "theirs"): void {
+    this.routes.changed(whose === "ours" ? "now" : "soon");
     this.sync.stir();
-    if (isNear) this.liveness.changed();
+    this.liveness.changed();
     this.saver.soon();
   }
 

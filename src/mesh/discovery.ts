@@ -2,8 +2,10 @@
 // Whom to connect to beyond the targets, and at which addresses. Small meshes are full; beyond three quarters of the connection limit
 // each peer keeps a random few, enough that the mesh stays in one piece and two or three hops wide, and leaves the rest of its limit
 // to those who choose it.
+
+import { parseIpPort } from "../net/endpoint.ts";
 import { type Random, shuffled } from "../runtime/random.ts";
-import { withPort } from "./address.ts";
+import { atPort, ipOf } from "./address.ts";
 import { mixPair, ringPosition } from "./mix.ts";
 import type { PeerName } from "./peer-name.ts";
 import type { PeerRecord } from "./record.ts";
@@ -53,12 +55,16 @@ export function choosePeers(random: Random, candidates: readonly Candidate[], co
 
 /** Where `peer` may be reached: as its neighbours reach it, those seen by most first. */
 export function addressesOf(peer: PeerName, port: number | undefined, records: Iterable<PeerRecord>): string[] {
-  const votes = new Map<string, number>();
+  const votes = new Map<string, { outbound: boolean; count: number }>();
   for (const record of records) {
     const entry = record.connections.get(peer);
     if (!entry || record.name === peer) continue;
-    const address = entry.outbound ? entry.address : port === undefined ? undefined : withPort(entry.address, port);
-    if (address !== undefined) votes.set(address, (votes.get(address) ?? 0) + 1);
+    const seen = entry.outbound ? entry.address : ipOf(entry.address);
+    const vote = votes.get(seen);
+    if (vote) vote.count++;
+    else votes.set(seen, { outbound: entry.outbound, count: 1 });
   }
-  return [...votes].sort(([a, votesA], [b, votesB]) => votesB - votesA || (a < b ? -1 : 1)).map(([address]) => address);
+  const ranked = [...votes].sort(([a, first], [b, second]) => second.count - first.count || (a < b ? -1 : 1));
+  const addresses = ranked.map(([seen, vote]) => (vote.outbound || port === undefined ? seen : atPort(seen, port)));
+  return [...new Set(addresses.filter((address) => address !== undefined && parseIpPort(address) !== undefined))] as string[];
 }

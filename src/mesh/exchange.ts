@@ -29,8 +29,8 @@ export interface ExchangePorts {
   hint(peer: PeerName): void;
   /** A peer has (re)appeared. */
   appeared(peer: PeerName): void;
-  /** Some record changed; `isNear`: ours or a neighbour's. */
-  changed(isNear: boolean): void;
+  /** Some record changed. */
+  changed(whose: "ours" | "theirs"): void;
 }
 
 export class RecordExchange {
@@ -48,7 +48,7 @@ export class RecordExchange {
     this.#ports.topology.setOwn(record, touched);
     const root = record.name;
     this.#ports.gossip.toAll(encodeMessage(delta ? { type: "delta", root, delta } : { type: "record", root, record }));
-    this.#ports.changed(true);
+    this.#ports.changed("ours");
   }
 
   /** A change that comes along a broadcast tree: taken, and passed on if it was news. */
@@ -63,10 +63,11 @@ export class RecordExchange {
       this.ownSeen(change);
       return;
     }
-    if (merged === "new") this.#changed(before, change.name);
+    if (merged === "new") this.#changed(before, change.name, message.type === "delta" ? message.delta : undefined);
     else if (!this.#isNewGap(neighbour, change)) return;
     // Others can place a newcomer only when they know of our connection with it.
-    if (change.name === neighbour.name) this.#ports.flush();
+    const isNewcomer = before === undefined && change.name === neighbour.name;
+    if (isNewcomer && !this.#ports.own().connections.has(change.name)) this.#ports.flush();
     this.#ports.gossip.relay(message.root, bytes, neighbour.name, (root) => encodeMessage({ ...message, root }));
   }
 
@@ -104,21 +105,25 @@ export class RecordExchange {
     this.#relayed.delete(peer);
   }
 
-  #changed(before: PeerRecord | undefined, name: PeerName): void {
+  #changed(before: PeerRecord | undefined, name: PeerName, delta?: RecordDelta): void {
     const record = this.#ports.topology.get(name);
     if (!record) return;
     this.#relayed.delete(name);
     const neighbour = this.#ports.neighbours.get(name);
     if (neighbour && before?.shortId !== record.shortId) this.#ports.neighbours.openPath(neighbour);
     if (before?.uid !== record.uid) this.#ports.appeared(name);
-    else this.#lookAfterDropped(before, record);
-    this.#ports.changed(neighbour !== undefined);
+    else this.#lookAfterDropped(before, record, delta);
+    this.#ports.changed("theirs");
   }
 
   /** Somebody dropped a neighbour of ours: it may be dead. */
-  #lookAfterDropped(before: PeerRecord, after: PeerRecord): void {
-    for (const { name } of this.#ports.neighbours.all()) {
-      if (before.connections.get(name)?.established && !after.connections.get(name)?.established) this.#ports.hint(name);
+  #lookAfterDropped(before: PeerRecord, after: PeerRecord, delta: RecordDelta | undefined): void {
+    const dropped = delta
+      ? [...delta.removed, ...delta.changed.filter((entry) => !entry.established).map((entry) => entry.peer)]
+      : [...before.connections.keys()];
+    for (const name of dropped) {
+      const wasEstablished = before.connections.get(name)?.established && !after.connections.get(name)?.established;
+      if (wasEstablished && this.#ports.neighbours.get(name)) this.#ports.hint(name);
     }
   }
 }

@@ -13,7 +13,11 @@ export class GossipPaths {
   readonly #neighbours: Neighbours;
   #key = "";
   #search: Search | undefined;
-  #unplaced: { key: string; list: readonly Neighbour[] } = { key: "", list: [] };
+  #unplaced: { revision: number; reachable: ReadonlySet<PeerName>; list: readonly Neighbour[] } = {
+    revision: -1,
+    reachable: new Set(),
+    list: [],
+  };
   readonly #places = new Map<PeerName, { children: readonly PeerName[]; nearer: readonly number[] } | undefined>();
 
   constructor(topology: Topology, self: PeerName, neighbours: Neighbours) {
@@ -27,17 +31,13 @@ export class GossipPaths {
     return this.#place(root)?.children;
   }
 
-  /** Neighbours whose record does not show our connection yet: they stand in no tree, so everything is passed on to them. */
+  /** Neighbours that no tree reaches yet, because their record does not show our connection: everything is passed on to them. */
   unplaced(): readonly Neighbour[] {
-    const { graph } = this.#topology;
-    const key = `${graph.listed.version} ${this.#topology.membership} ${this.#neighbours.revision}`;
-    if (this.#unplaced.key !== key) {
-      const own = graph.indexOf(this.#self);
-      const list = [...this.#neighbours.all()].filter(({ name }) => {
-        const other = graph.indexOf(name);
-        return own === undefined || other === undefined || !graph.listed.isMutual(own, other);
-      });
-      this.#unplaced = { key, list };
+    const reachable = this.#topology.reachable();
+    const { revision } = this.#neighbours;
+    if (this.#unplaced.revision !== revision || this.#unplaced.reachable !== reachable) {
+      const list = [...this.#neighbours.all()].filter(({ name }) => !reachable.has(name));
+      this.#unplaced = { revision, reachable, list };
     }
     return this.#unplaced.list;
   }

@@ -6,10 +6,14 @@ import type { Routes } from "./ports.ts";
 import { computeRoutes, type RouteFacts, sameRoutes } from "./routes.ts";
 import type { Topology } from "./topology.ts";
 
-// Own neighbours coming or going matter at once, news from elsewhere can wait a little, longer in a big mesh where they are many.
+// The first change after a quiet time is followed at once, own ones sooner than others'. While changes keep coming the pause doubles up
+// to a maximum that grows with the mesh, because a computation costs more there and more changes come.
 const URGENT_MS = 2;
-const PER_PEER_MS = 0.5;
-const MAX_MS = 250;
+const SOON_MS = 10;
+const PER_PEER_MS = 0.04;
+const MAX_MS = 20;
+const MAX_PER_PEER_MS = 0.5;
+const QUIET_MS = 500;
 
 export class RouteKeeper {
   readonly #clock: Clock;
@@ -19,6 +23,8 @@ export class RouteKeeper {
   readonly #onRoutes: (routes: Routes) => void;
   readonly #onComputed: () => void;
   #routes: Routes = { unicast: new Map(), trees: new Map(), shortIds: new Map() };
+  #computedAt: Instant = Number.NEGATIVE_INFINITY;
+  #backoff = 1;
   #timer: { at: Instant; handle: Disposable } | undefined;
 
   constructor(options: {
@@ -44,12 +50,14 @@ export class RouteKeeper {
   }
 
   changed(urgency: "now" | "soon"): void {
+    const now = this.#clock.now();
     const size = this.#topology.graph.size;
-    const pauseMs = urgency === "now" ? URGENT_MS + size / 25 : Math.min(MAX_MS, URGENT_MS + size * PER_PEER_MS);
-    const at = this.#clock.now() + pauseMs;
-    if (this.#timer && this.#timer.at <= at) return;
+    if (now - this.#computedAt > QUIET_MS) this.#backoff = 1;
+    const firstMs = (urgency === "now" ? URGENT_MS : SOON_MS) + size * PER_PEER_MS;
+    const pauseMs = Math.min(firstMs * this.#backoff, MAX_MS + size * MAX_PER_PEER_MS);
+    if (this.#timer && this.#timer.at <= now + pauseMs) return;
     this.stop();
-    this.#timer = { at, handle: this.#clock.after(pauseMs, () => this.#recompute()) };
+    this.#timer = { at: now + pauseMs, handle: this.#clock.after(pauseMs, () => this.#recompute()) };
   }
 
   /** Computes at once and tells the routes even when there are none. */
@@ -67,6 +75,8 @@ export class RouteKeeper {
   /** True when something differs. */
   #compute(): boolean {
     this.stop();
+    this.#computedAt = this.#clock.now();
+    this.#backoff = Math.min(64, this.#backoff * 2);
     const routes = computeRoutes(this.#topology.graph, this.#self, this.#facts);
     if (sameRoutes(routes, this.#routes)) return false;
     this.#routes = routes;

@@ -8,7 +8,7 @@ import type { RecordVersion } from "./message.ts";
 import { hashText, mixPair } from "./mix.ts";
 import type { PeerName } from "./peer-name.ts";
 import { applyDelta, isNewer, type PeerRecord, type RecordDelta } from "./record.ts";
-import { Search } from "./search.ts";
+import { bitsOf, Search } from "./search.ts";
 
 /** How long the record of an unreachable peer is kept. */
 export const KEEP_LOST_MS = 60_000;
@@ -30,7 +30,12 @@ export class Topology {
   #graph = new Graph();
   #revision = 0;
   #membership = 0;
-  #reach: { key: string; names: ReadonlySet<PeerName> } = { key: "", names: new Set() };
+  #reach: {
+    readonly version: number;
+    readonly membership: number;
+    readonly component: Uint32Array;
+    readonly names: ReadonlySet<PeerName>;
+  } = { version: -1, membership: -1, component: new Uint32Array(0), names: new Set() };
   #digest: { revision: number; sums: readonly [number, number]; peers: number } = { revision: -1, sums: [0, 0], peers: 0 };
 
   constructor(self: PeerName, clock: Clock, apply = applyDelta) {
@@ -109,18 +114,25 @@ export class Topology {
     this.#revision++;
   }
 
-  /** Peers that control messages can reach over any path, ourselves included. */
+  /** Peers that control messages can reach over any path, ourselves included. The same set is returned until it changes. */
   reachable(): ReadonlySet<PeerName> {
-    const key = `${this.#graph.listed.version} ${this.#membership}`;
-    if (this.#reach.key === key) return this.#reach.names;
+    const { listed } = this.#graph;
+    if (this.#reach.version === listed.version && this.#reach.membership === this.#membership) return this.#reach.names;
     const own = this.#graph.indexOf(this.#self);
+    const component = own === undefined ? new Uint32Array(0) : new Search(this.#graph, listed, own).component;
+    const isSame = this.#reach.membership === this.#membership && sameBits(component, this.#reach.component);
+    const names = isSame ? this.#reach.names : this.#namesIn(component);
+    this.#reach = { version: listed.version, membership: this.#membership, component, names };
+    if (!isSame) this.#markLost(names);
+    return names;
+  }
+
+  #namesIn(component: Uint32Array): ReadonlySet<PeerName> {
     const names = new Set<PeerName>();
-    for (const index of own === undefined ? [] : new Search(this.#graph, this.#graph.listed, own).members()) {
+    for (const index of bitsOf(component)) {
       const name = this.#graph.nameAt(index);
       if (this.#held.has(name)) names.add(name);
     }
-    this.#reach = { key, names };
-    this.#markLost(names);
     return names;
   }
 
@@ -169,6 +181,10 @@ export class Topology {
       return { name, uid, version };
     });
   }
+}
+
+function sameBits(a: Uint32Array, b: Uint32Array): boolean {
+  return a.length === b.length && a.every((word, i) => word === b[i]);
 }
 
 function sumsOf(record: PeerRecord): readonly [number, number] {
