@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // launch.json in the data directory: what the last `launch` was given, so that a restart by the service manager runs with the same. It may
 // hold passwords, so it is readable by its owner only. Written to a new file and renamed: it is whole or the one before.
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import { didYouMean } from "./nearest.ts";
 import type { OptionKind } from "./option.ts";
@@ -74,7 +75,7 @@ export function writeLaunchFile(dataDir: string, file: LaunchFile): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     rmSync(unfinished, { force: true }); // a left-over one may have other permissions
-    writeDurably(unfinished, text);
+    writeDurably(unfinished, Buffer.from(text));
     renameSync(unfinished, path);
     syncDirectory(dirname(path));
   } catch (thrown) {
@@ -94,26 +95,6 @@ function discard(path: string): void {
     rmSync(path, { force: true });
   } catch {
     // What keeps it from being removed is likely what kept it from being written, and that is told.
-  }
-}
-
-function writeDurably(path: string, text: string): void {
-  const fd = openSync(path, "wx", 0o600);
-  try {
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

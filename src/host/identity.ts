@@ -1,19 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // This host's X25519 identity in the data directory: made at the first start, never written again. From it come the peer's name and the
 // fingerprint people compare. File: three lines of text, `weave identity 1`, the secret key in hex, 8 bytes of its BLAKE2b in hex.
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { blake2b } from "../../native/libsodium/hash.ts";
 import { equal, wipe } from "../../native/libsodium/memory.ts";
@@ -21,6 +9,7 @@ import { newSecretKey, publicKeyOf, X25519_BYTES } from "../../native/libsodium/
 import { type PeerName, peerNameFrom } from "../mesh/peer-name.ts";
 import type { KeyPair } from "../mesh/secure/sealing.ts";
 import { localUnicastMac } from "../net/mac.ts";
+import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
 import { errorText, invariant, UserError } from "../runtime/errors.ts";
 
 export const IDENTITY_FILE = "identity.key";
@@ -140,7 +129,7 @@ function create(dataDir: string, path: string): KeyPair {
   rmSync(beside, { force: true });
   const text = Buffer.from(`${HEADER}\n${secretKey.toHex()}\n${checkOf(secretKey).toHex()}\n`);
   try {
-    writeSynced(beside, text);
+    writeDurably(beside, text);
     linkSync(beside, path);
     syncDirectory(dataDir);
   } catch (thrown) {
@@ -153,25 +142,6 @@ function create(dataDir: string, path: string): KeyPair {
     rmSync(beside, { force: true });
   }
   return { secretKey, publicKey: publicKeyOf(secretKey) };
-}
-
-function writeSynced(path: string, bytes: Uint8Array): void {
-  const fd = openSync(path, "wx", 0o600);
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Its new path. */
