@@ -123,9 +123,15 @@ command -v apt-get >/dev/null 2>&1 ||
 [[ "$(id -u)" -eq 0 ]] || fail "missing: ${missing[*]}; run 'sudo bash packaging/setup.sh $job' once"
 
 export DEBIAN_FRONTEND="${DEBIAN_FRONTEND:-noninteractive}"
+# Quiet when it works, with all apt has to say when it does not.
 install_packages() {
-  [[ ${#packages[@]} -gt 0 ]] &&
-    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${packages[@]}" >&2
+  [[ ${#packages[@]} -gt 0 ]] || return 1
+  local said
+  if said="$(apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "${packages[@]}" 2>&1)"; then
+    return 0
+  fi
+  echo "$said" >&2
+  return 1
 }
 echo "setup: installing for '$job': ${packages[*]:-(asking for a newer index first)}" >&2
 # A fresh image has no index, an old one names files that are gone: one update, one more try.
