@@ -51,7 +51,7 @@ function fieldsOf(message: Message): unknown[] {
     case "pong":
       return [8, message.token];
     case "path":
-      return [9, message.up];
+      return [9, message.up, message.ask];
     case "suspect":
       return [10, message.peer];
     case "leave":
@@ -115,7 +115,7 @@ const READERS: readonly (((fields: Fields) => Message) | undefined)[] = [
   ([root, record]) => ({ type: "record", root: readName(root), record: readRecord(record) }),
   ([token]) => ({ type: "ping", token: readInteger(token, UINT32_MAX, "ping") }),
   ([token]) => ({ type: "pong", token: readInteger(token, UINT32_MAX, "pong") }),
-  ([up]) => ({ type: "path", up: readBoolean(up, "path state") }),
+  ([up, ask]) => ({ type: "path", up: readBoolean(up, "path state"), ask: readBoolean(ask, "path state") }),
   ([peer]) => ({ type: "suspect", peer: readName(peer) }),
   ([comesBack]) => ({ type: "leave", comesBack: readBoolean(comesBack, "leave") }),
   ([root, source, uid, sequence, channel, payload]) => ({

@@ -56,6 +56,7 @@ export class Connector {
       admit: ports.admit,
       addresses: (attempt) => this.#addresses(attempt),
       isSatisfied: (attempt) => this.#isSatisfied(attempt),
+      isSettled: ({ peer }) => peer !== undefined && ports.neighbours.get(peer)?.welcomed === true,
       limitReached: (attempt) => (ports.limitFor(attempt.peer) === undefined ? undefined : limitReason(ports.limit)),
     });
   }

@@ -180,6 +180,7 @@ export class MeshCore {
       message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
       changed: () => this.#neighbourChanged(),
       opened: (neighbour) => this.#opened(neighbour),
+      welcomed: (neighbour) => this.connector.opened(neighbour.name),
       controlLost: (neighbour, reason) =>
         this.connector.closed(neighbour.facts, reason, neighbour.welcomed, isFinalReason(reason)),
       gone: (neighbour, reason) => this.#gone(neighbour, reason),
@@ -251,7 +252,7 @@ export class MeshCore {
   #pathDownSaid(peer: PeerName): void {
     const neighbour = this.neighbours.get(peer);
     if (!neighbour) return;
-    this.neighbours.remotePath(neighbour, false);
+    this.neighbours.remotePath(neighbour, false, "tell");
     neighbour.path.check("urgent");
   }
 

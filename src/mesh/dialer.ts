@@ -54,6 +54,8 @@ export interface DialerPorts {
   addresses(attempt: Attempt): readonly string[];
   /** A control connection to it is open, by whichever way. */
   isSatisfied(attempt: Attempt): boolean;
+  /** And it was admitted at the other end: the back-off is forgotten. */
+  isSettled(attempt: Attempt): boolean;
   /** Set when whoever that is may not become a neighbour. */
   limitReached(attempt: Attempt): string | undefined;
 }
@@ -120,7 +122,7 @@ export class Dialer {
         this.#cancel(slot);
         this.#enter(slot, { is: "satisfied" });
       }
-      if (isSatisfied) slot.failures = 0;
+      if (isSatisfied && slot.failures > 0 && this.#ports.isSettled(slot)) slot.failures = 0;
       if (!isSatisfied && slot.state.is === "satisfied") {
         const shortMs = REDIAL_MIN_MS + this.#ports.random.below(REDIAL_SPREAD_MS);
         this.#wait(slot, slot.failures > 0 ? backoffMs(this.#ports.random, slot.failures) : shortMs);

@@ -70,7 +70,7 @@ function hand(parts: Recipients, neighbour: Neighbour, message: Message, bytes: 
       parts.neighbours.aliveAnswer(neighbour.name);
       return;
     case "path":
-      parts.neighbours.remotePath(neighbour, message.up);
+      parts.neighbours.remotePath(neighbour, message.up, message.ask ? "ask" : "tell");
       return;
     case "suspect":
       parts.liveness.hint(message.peer);

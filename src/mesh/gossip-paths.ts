@@ -88,7 +88,7 @@ export class GossipPaths {
     const own = graph.indexOf(this.#self);
     const index = graph.indexOf(peer);
     if (own === undefined || index === undefined) return undefined;
-    this.#search ??= new Search(graph, graph.listed, own);
+    this.#search ??= new Search(graph, graph.listed, own, this.#topology.component());
     if (!this.#search.reaches(index)) return undefined;
     const { children, nearer } = this.#search.place(index, own);
     return { children: children.map((child) => graph.nameAt(child)), nearer };

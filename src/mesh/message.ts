@@ -46,8 +46,8 @@ export type Message =
   | { readonly type: "record"; readonly root: PeerName; readonly record: PeerRecord } // 6
   | { readonly type: "ping"; readonly token: number } // 7
   | { readonly type: "pong"; readonly token: number } // 8
-  /** Whether the sender's path probes to the receiver are answered. */
-  | { readonly type: "path"; readonly up: boolean } // 9
+  /** Whether the sender's path probes to the receiver are answered. `ask`: the receiver shall say the same of its own. */
+  | { readonly type: "path"; readonly up: boolean; readonly ask: boolean } // 9
   /** The sender got no answer from `peer`; the receiver looks for itself. */
   | { readonly type: "suspect"; readonly peer: PeerName } // 10
   /** The sender ends. `comesBack`: soon, its kernel goes on forwarding; otherwise for good. */

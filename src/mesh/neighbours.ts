@@ -54,6 +54,8 @@ export interface NeighbourPorts {
   changed(neighbour: Neighbour): void;
   /** The control connection is open: admitted by us; nothing was received yet. */
   opened(neighbour: Neighbour): void;
+  /** The other end has admitted us too. */
+  welcomed(neighbour: Neighbour): void;
   controlLost(neighbour: Neighbour, reason: string): void;
   gone(neighbour: Neighbour, reason: string): void;
 }
@@ -193,7 +195,7 @@ export class Neighbours {
     if (neighbour.link !== link) return; // closed already
     this.openPath(neighbour);
     this.#ports.opened(neighbour);
-    if (neighbour.pathUp) neighbour.send({ type: "path", up: true });
+    if (neighbour.pathUp) neighbour.send({ type: "path", up: true, ask: false });
     if (known) neighbour.path.check("urgent");
     else neighbour.path.seek();
     this.#ports.changed(neighbour);
@@ -283,13 +285,14 @@ export class Neighbours {
       peer: formatPeer(neighbour.name, neighbour.facts.nickname),
       address: neighbour.facts.address,
     });
+    this.#ports.welcomed(neighbour);
     this.#ports.changed(neighbour);
     this.#settle(neighbour);
   }
 
   #pathTurned(neighbour: Neighbour, isUp: boolean): void {
     neighbour.pathUp = isUp;
-    neighbour.send({ type: "path", up: isUp });
+    neighbour.send({ type: "path", up: isUp, ask: false });
     if (!isUp && !neighbour.link) {
       this.#remove(neighbour, "its host does not answer");
       return;
@@ -301,22 +304,21 @@ export class Neighbours {
     this.#settle(neighbour);
   }
 
-  /** The neighbour says how its probes to us fare. */
-  remotePath(neighbour: Neighbour, isUp: boolean): void {
-    const isRepeated = isUp && neighbour.remotePathUp && neighbour.remoteSince === undefined;
+  /** The neighbour says how its probes to us fare, and may ask the same of us. */
+  remotePath(neighbour: Neighbour, isUp: boolean, manner: "tell" | "ask"): void {
     neighbour.remoteSince = undefined;
     neighbour.remotePathUp = isUp;
-    // It says so again, so it does not know how ours fare.
-    if (isRepeated && neighbour.pathUp) neighbour.send({ type: "path", up: true });
+    if (manner === "ask") neighbour.send({ type: "path", up: neighbour.pathUp, ask: false });
     this.#settle(neighbour);
   }
 
   /** Called now and then: what one end said may not have reached the other. */
   remind(neighbour: Neighbour): void {
     if (!neighbour.link) return;
-    if (neighbour.pathUp && !neighbour.remotePathUp) neighbour.send({ type: "path", up: true });
+    if (neighbour.pathUp && !neighbour.remotePathUp) neighbour.send({ type: "path", up: true, ask: true });
     const { remoteSince } = neighbour;
-    if (remoteSince !== undefined && this.#ports.clock.now() - remoteSince > REMOTE_SILENCE_MS) this.remotePath(neighbour, false);
+    const isSilent = remoteSince !== undefined && this.#ports.clock.now() - remoteSince > REMOTE_SILENCE_MS;
+    if (isSilent) this.remotePath(neighbour, false, "tell");
   }
 
   /** Tells people and our record when it became established or ceased to be. */
@@ -365,6 +367,7 @@ export class Neighbours {
   /** Ends the session for a reason of ours and tells the other end. */
   expel(neighbour: Neighbour, reason: string): void {
     const link = neighbour.link;
+    neighbour.send({ type: "leave", comesBack: false });
     neighbour.link = undefined;
     link?.refuse(reason);
     if (link) this.#terminations++;

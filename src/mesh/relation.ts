@@ -3,12 +3,15 @@
 // 500 peers fit into 32 kB, and one search over them costs microseconds.
 
 const WORD_BITS = 32;
+const ADDITIONS_MAX = 2048;
 
 export class Relation {
   #words = 0;
   #claims = new Uint32Array(0);
   #mutual = new Uint32Array(0);
   #version = 0;
+  #removals = 0;
+  #additions: number[] = [];
 
   /** 32-bit words of one row. */
   get words(): number {
@@ -17,6 +20,10 @@ export class Relation {
   /** Grows each time a mutual bit changes. */
   get version(): number {
     return this.#version;
+  }
+  /** Grows each time a mutual bit is cleared. */
+  get removals(): number {
+    return this.#removals;
   }
   /** Row `i` is the words from `i * words`; bit j of it: i and j both say so. Valid until the next `grow`. */
   get mutual(): Uint32Array {
@@ -44,6 +51,15 @@ export class Relation {
     this.#mutual[at]! ^= bit;
     if (from !== to) this.#mutual[backAt]! ^= backBit;
     this.#version++;
+    if (!isOn) this.#removals++;
+    else if (this.#additions.length < ADDITIONS_MAX) this.#additions.push(from, to);
+  }
+
+  /** Pairs of indexes that became mutual since the last call, flat; undefined when there were too many to note. */
+  takeAdditions(): readonly number[] | undefined {
+    const additions = this.#additions;
+    this.#additions = [];
+    return additions.length < ADDITIONS_MAX ? additions : undefined;
   }
 
   isMutual(a: number, b: number): boolean {

@@ -27,19 +27,22 @@ export class Search {
   #next: Uint32Array;
   #isComponentKnown = false;
 
-  /** A search in the graph as it is now; to be used at once. `self` is an index. */
-  constructor(graph: Graph, relation: Relation, self: number) {
+  /** A search in the graph as it is now; to be used until it changes. `self` is an index, `component` what it reaches, if known. */
+  constructor(graph: Graph, relation: Relation, self: number, component?: Uint32Array) {
     this.#graph = graph;
     this.#relation = relation;
     this.#words = relation.words;
     this.#visited = new Uint32Array(this.#words);
     this.#level = new Uint32Array(this.#words);
     this.#next = new Uint32Array(this.#words);
-    this.component = new Uint32Array(this.#words);
+    this.component = component ?? this.#explore(self);
+    this.#isComponentKnown = true;
+  }
+
+  #explore(self: number): Uint32Array {
     this.#begin(self);
     while (this.#step()) {}
-    this.component.set(this.#visited);
-    this.#isComponentKnown = true;
+    return this.#visited.slice();
   }
 
   /** Indexes of the component, ascending. */
@@ -169,7 +172,7 @@ function setBit(bits: Uint32Array, index: number): void {
   bits[index >>> 5]! |= 1 << (index & 31);
 }
 
-function hasBit(bits: Uint32Array, index: number): boolean {
+export function hasBit(bits: Uint32Array, index: number): boolean {
   return (bits[index >>> 5]! & (1 << (index & 31))) !== 0;
 }
 

@@ -14,6 +14,7 @@ import type { Topology } from "./topology.ts";
 
 const QUIET_PAUSE_MS = 30_000;
 const BUSY_PAUSE_MS = 400;
+const BUSY_MAX_MS = 1200;
 /** An exchange that was not answered for so long is given up. */
 const ANSWER_MS = 2000;
 /** Connections in one message of records: about 60 kB. */
@@ -39,6 +40,8 @@ export class Sync {
   readonly #ports: SyncPorts;
   #pauseMs = QUIET_PAUSE_MS;
   #timer: { at: Instant; handle: Disposable } | undefined;
+  /** A comparison put off by changes is made by then. */
+  #latest: Instant | undefined;
   #asked: { neighbour: PeerName; until: Instant } | undefined;
   readonly #wanted = new Map<PeerName, Instant>();
 
@@ -56,8 +59,12 @@ export class Sync {
 
   /** Something changed: digests are compared soon and then, if all is well, ever more rarely. */
   stir(): void {
+    const now = this.#ports.clock.now();
     this.#pauseMs = BUSY_PAUSE_MS;
-    this.#schedule(this.#jittered(BUSY_PAUSE_MS));
+    const pauseMs = this.#jittered(BUSY_PAUSE_MS);
+    // While changes keep coming digests differ for no reason, so the comparison waits for a lull, but not for ever.
+    this.#latest ??= now + BUSY_MAX_MS;
+    this.#arm(Math.min(pauseMs, Math.max(0, this.#latest - now)));
   }
 
   #jittered(ms: number): number {
@@ -67,13 +74,18 @@ export class Sync {
   /** Keeps an earlier date. */
   #schedule(pauseMs: number): void {
     const at = this.#ports.clock.now() + pauseMs;
-    if (this.#timer && this.#timer.at <= at) return;
+    if (!this.#timer || this.#timer.at > at) this.#arm(pauseMs);
+  }
+
+  #arm(pauseMs: number): void {
     this.stop();
-    this.#timer = { at, handle: this.#ports.clock.after(pauseMs, () => this.#round()) };
+    const handle = this.#ports.clock.after(pauseMs, () => this.#round());
+    this.#timer = { at: this.#ports.clock.now() + pauseMs, handle };
   }
 
   #round(): void {
     this.#timer = undefined;
+    this.#latest = undefined;
     const up = [...this.#ports.neighbours.all()].filter((neighbour) => neighbour.link && neighbour.welcomed);
     if (up.length > 0) this.show(pick(this.#ports.random, up));
     this.#pauseMs = Math.min(QUIET_PAUSE_MS, this.#pauseMs * 2);

@@ -8,7 +8,7 @@ import type { RecordVersion } from "./message.ts";
 import { hashText, mixPair } from "./mix.ts";
 import type { PeerName } from "./peer-name.ts";
 import { applyDelta, isNewer, type PeerRecord, type RecordDelta } from "./record.ts";
-import { bitsOf, Search } from "./search.ts";
+import { bitsOf, hasBit, Search } from "./search.ts";
 
 /** How long the record of an unreachable peer is kept. */
 export const KEEP_LOST_MS = 60_000;
@@ -32,11 +32,12 @@ export class Topology {
   #membership = 0;
   #reach: {
     readonly version: number;
+    readonly removals: number;
     readonly membership: number;
     readonly component: Uint32Array;
     readonly names: ReadonlySet<PeerName>;
-  } = { version: -1, membership: -1, component: new Uint32Array(0), names: new Set() };
-  #digest: { revision: number; sums: readonly [number, number]; peers: number } = { revision: -1, sums: [0, 0], peers: 0 };
+  } = { version: -1, removals: -1, membership: -1, component: new Uint32Array(0), names: new Set() };
+  #digest: { readonly names: ReadonlySet<PeerName>; sums: readonly [number, number] } = { names: new Set(), sums: [0, 0] };
 
   constructor(self: PeerName, clock: Clock, apply = applyDelta) {
     this.#self = self;
@@ -95,6 +96,10 @@ export class Topology {
     const held = this.#held.get(record.name);
     this.#graph.replace(held?.record, record, touched);
     const sums = sumsOf(record);
+    if (held && this.#digest.names.has(record.name)) {
+      this.#count(held.sums, -1);
+      this.#count(sums, 1);
+    }
     if (held) {
       held.record = record;
       held.sums = sums;
@@ -117,14 +122,38 @@ export class Topology {
   /** Peers that control messages can reach over any path, ourselves included. The same set is returned until it changes. */
   reachable(): ReadonlySet<PeerName> {
     const { listed } = this.#graph;
-    if (this.#reach.version === listed.version && this.#reach.membership === this.#membership) return this.#reach.names;
-    const own = this.#graph.indexOf(this.#self);
-    const component = own === undefined ? new Uint32Array(0) : new Search(this.#graph, listed, own).component;
-    const isSame = this.#reach.membership === this.#membership && sameBits(component, this.#reach.component);
-    const names = isSame ? this.#reach.names : this.#namesIn(component);
-    this.#reach = { version: listed.version, membership: this.#membership, component, names };
-    if (!isSame) this.#markLost(names);
+    const reach = this.#reach;
+    const isSameMembers = reach.membership === this.#membership;
+    if (isSameMembers && reach.version === listed.version) return reach.names;
+    const isSame = isSameMembers && reach.removals === listed.removals && !this.#hasGrown(reach.component);
+    const component = isSame ? reach.component : this.#search();
+    const isEqual = isSame || (isSameMembers && sameBits(component, reach.component));
+    const names = isEqual ? reach.names : this.#namesIn(component);
+    this.#reach = { version: listed.version, removals: listed.removals, membership: this.#membership, component, names };
+    if (!isEqual) this.#markLost(names);
     return names;
+  }
+
+  /** Indexes of `reachable`, peers without a record included, as bits. */
+  component(): Uint32Array {
+    this.reachable();
+    return this.#reach.component;
+  }
+
+  #search(): Uint32Array {
+    this.#graph.listed.takeAdditions();
+    const own = this.#graph.indexOf(this.#self);
+    return own === undefined ? new Uint32Array(0) : new Search(this.#graph, this.#graph.listed, own).component;
+  }
+
+  /** Some connection that came since leads out of the component. */
+  #hasGrown(component: Uint32Array): boolean {
+    const additions = this.#graph.listed.takeAdditions();
+    if (!additions || component.length !== this.#graph.listed.words) return true;
+    for (let i = 0; i < additions.length; i += 2) {
+      if (hasBit(component, additions[i]!) !== hasBit(component, additions[i + 1]!)) return true;
+    }
+    return false;
   }
 
   #namesIn(component: Uint32Array): ReadonlySet<PeerName> {
@@ -160,18 +189,19 @@ export class Topology {
     this.#membership++;
   }
 
+  /** Sums over the versions of all reachable peers, and how many those are. */
   digest(): { readonly sums: readonly [number, number]; readonly peers: number } {
-    if (this.#digest.revision === this.#revision) return this.#digest;
-    let first = 0;
-    let second = 0;
     const names = this.reachable();
-    for (const name of names) {
-      const { sums } = this.#held.get(name)!;
-      first = (first + sums[0]) >>> 0;
-      second = (second + sums[1]) >>> 0;
+    if (this.#digest.names !== names) {
+      this.#digest = { names, sums: [0, 0] };
+      for (const name of names) this.#count(this.#held.get(name)!.sums, 1);
     }
-    this.#digest = { revision: this.#revision, sums: [first, second], peers: names.size };
-    return this.#digest;
+    return { sums: this.#digest.sums, peers: names.size };
+  }
+
+  #count([first, second]: readonly [number, number], factor: 1 | -1): void {
+    const { sums } = this.#digest;
+    this.#digest.sums = [(sums[0] + factor * first) >>> 0, (sums[1] + factor * second) >>> 0];
   }
 
   /** Of all reachable peers. */
