@@ -20,7 +20,7 @@ function read(pid: number, file: string): string | undefined {
 }
 
 /** Identity of one of a process's namespaces, like `mnt:[4026532541]`. */
-export function namespaceOf(pid: number, kind: "mnt" | "net"): string | undefined {
+export function namespaceOf(pid: number, kind: "mnt" | "net" | "pid"): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${kind}`);
   } catch {
@@ -58,12 +58,13 @@ export function processesIn(mountNamespaces: ReadonlySet<string>): ProcessInfo[]
     .map((pid) => ({ pid, command: commandOf(pid) }));
 }
 
-/** Processes whose lab is no more. */
+/** Processes whose lab is no more. Those in other pid namespaces count their labs by other numbers, so they are left alone. */
 export function orphansOfDeadLabs(): ProcessInfo[] {
+  const here = namespaceOf(process.pid, "pid");
   return allPids()
     .filter((pid) => {
       const lab = environmentOf(pid, LAB_MARKER);
-      return lab !== undefined && !isAlive(Number(lab)) && isAlive(pid);
+      return lab !== undefined && !isAlive(Number(lab)) && namespaceOf(pid, "pid") === here && isAlive(pid);
     })
     .map((pid) => ({ pid, command: commandOf(pid) }));
 }
