@@ -46,10 +46,16 @@ struct settings {
 // endpoint: hash, neighbour -> where it is. A hash, because replacing an element is atomic for readers.
 struct endpoint {
 	struct ip16 address;
-	struct ip16 local; // our address towards it
+	struct ip16 local; // our address towards it, for relaying
 	struct ip16 via;   // on-link next hop, for relaying without a route lookup
 	__u32 ipv4;        // the address in host order, 0: it is IPv6
 	__u32 relay_ifindex; // rewrite relayed frames out of this device, 0: do not
+};
+
+// neighbour: hash, outer source address -> who it is
+struct neighbour {
+	__u32 id;
+	struct ip16 local; // our address towards it: short cuts take only what is addressed to that
 };
 
 // flood: hash, source peer -> our place in its broadcast tree

@@ -85,6 +85,8 @@ export const SETTING_FLAG = { BYPASS: 1, DECAP: 2 } as const;
 
 /** struct endpoint */
 export const ENDPOINT = { size: 56, address: 0, local: 16, via: 32, ipv4: 48, relayIfindex: 52 } as const;
+/** struct neighbour */
+export const NEIGHBOUR = { size: 20, id: 0, local: 4 } as const;
 /** struct flood */
 export const FLOOD = { size: 516, count: 0, parent: 2, hop: 4 } as const;
 /** struct mac_entry; `location` is ifindex (32 bits), peer (16), flags (16). The key is 8 bytes, the MAC first. */

@@ -147,10 +147,10 @@ int vx_ingress(struct __sk_buff *skb)
 		return drop(skb, DROP_NOT_CONFIGURED);
 	if (read_key(skb, &key, &address))
 		return drop(skb, DROP_NO_TUNNEL_KEY);
-	__u32 *neighbour = bpf_map_lookup_elem(&neighbours, &address);
+	const struct neighbour *neighbour = bpf_map_lookup_elem(&neighbours, &address);
 	if (!neighbour)
 		return drop(skb, DROP_UNKNOWN_NEIGHBOUR);
-	struct arrival from = {*neighbour, key.tunnel_id & (PEERS - 1), key.tunnel_id >> 12 & (PEERS - 1), key.tunnel_id,
+	struct arrival from = {neighbour->id, key.tunnel_id & (PEERS - 1), key.tunnel_id >> 12 & (PEERS - 1), key.tunnel_id,
 			       key.tunnel_ttl};
 	if (read_macs(skb, &mac) || is_group(mac.source))
 		return drop(skb, DROP_MALFORMED);

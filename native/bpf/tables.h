@@ -35,7 +35,7 @@
 ARRAY(settings, 1, struct settings);
 ARRAY(nexthops, PEERS, __u32);
 HASH(endpoints, NEIGHBOURS, __u32, struct endpoint);
-HASH(neighbours, NEIGHBOURS, struct ip16, __u32);
+HASH(neighbours, NEIGHBOURS, struct ip16, struct neighbour);
 HASH(floods, PEERS, __u32, struct flood);
 HASH(ports, PORTS, __u32, struct port);
 HASH(port_addresses, ADDRESSES, struct port_address, __u32);

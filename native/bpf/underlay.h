@@ -142,8 +142,7 @@ static __always_inline int unwrap(struct __sk_buff *skb, const struct settings *
 	struct ethhdr header;
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		inner = data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + 16;
-	// A super-packet keeps its tunnel flags if it is unwrapped here, so it goes the long way; it is one for many.
-	if (!(set->flags & SETTING_DECAP) || skb->gso_size || (void *)(inner + 1) > end)
+	if (!(set->flags & SETTING_DECAP) || (void *)(inner + 1) > end)
 		return NEXT;
 	__builtin_memcpy(&header, inner, sizeof(header));
 	__u64 now = now_ns(), source_mac = read_mac(header.h_source);
@@ -178,15 +177,16 @@ static __always_inline int at_underlay(struct __sk_buff *skb)
 	struct outer outer;
 	if (!set || skb->pkt_type != PACKET_HOST || read_outer(skb, set, &outer))
 		return NEXT;
-	__u32 *neighbour = bpf_map_lookup_elem(&neighbours, &outer.source);
-	const struct endpoint *from = neighbour ? find_endpoint(*neighbour) : 0;
-	// A host that routes for others sees their packets here too.
-	if (!from || !is_same_address(&from->local, &outer.destination))
-		return NEXT;
-	outer.neighbour = *neighbour;
 	__u32 source = outer.vni & (PEERS - 1), destination = outer.vni >> 12 & (PEERS - 1);
-	if (destination == PEER_FLOOD || source == set->self || !find_nexthop(source))
+	int is_here = destination == set->self;
+	// A super-packet keeps its tunnel flags if it is unwrapped here, so it goes the long way; it is one for many.
+	if (destination == PEER_FLOOD || source == set->self || (is_here && skb->gso_size))
 		return NEXT;
-	return destination == set->self ? unwrap(skb, set, &outer) : rewrite(skb, &outer, destination);
+	const struct neighbour *from = bpf_map_lookup_elem(&neighbours, &outer.source);
+	// A host that routes for others sees their packets here too.
+	if (!from || !is_same_address(&from->local, &outer.destination) || !find_nexthop(source))
+		return NEXT;
+	outer.neighbour = from->id;
+	return is_here ? unwrap(skb, set, &outer) : rewrite(skb, &outer, destination);
 }
 #endif

@@ -6,6 +6,7 @@ import {
   FANOUT,
   FLOOD,
   MAC_ENTRY,
+  NEIGHBOUR,
   PEER_COUNTS,
   PORT,
   PORT_ADDRESS,
@@ -110,6 +111,16 @@ export function encodeEndpoint(endpoint: Endpoint): Uint8Array {
 }
 export function decodeEndpointAddress(bytes: Uint8Array): Ip {
   return ipFromBytes(bytes.subarray(ENDPOINT.address, ENDPOINT.address + 16));
+}
+
+export function encodeNeighbour(id: ShortId, local: Ip | undefined): Uint8Array {
+  const bytes = new Uint8Array(NEIGHBOUR.size);
+  viewOf(bytes).setUint32(NEIGHBOUR.id, id, true);
+  if (local) bytes.set(ipBytes16(local), NEIGHBOUR.local);
+  return bytes;
+}
+export function decodeNeighbourId(bytes: Uint8Array): ShortId {
+  return viewOf(bytes).getUint32(NEIGHBOUR.id, true) as ShortId;
 }
 
 export function encodeFlood(flood: FloodEntry): Uint8Array {

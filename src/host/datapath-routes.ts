@@ -7,11 +7,20 @@ import type { ObjectKind } from "../../native/bpf/objects.ts";
 import type { BpfMap } from "../../native/libbpf/map.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
 import type { ShortId } from "../mesh/peer-name.ts";
-import { ipBytes16 } from "../net/ip.ts";
+import { ipBytes16, ipFromBytes } from "../net/ip.ts";
 import { formatMac } from "../net/mac.ts";
 import type { DatapathPlan, FloodEntry, NeighbourEntry } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
-import { decodeEndpointAddress, decodeFlood, decodeU32, encodeEndpoint, encodeFlood, encodeU32 } from "./datapath-codec.ts";
+import {
+  decodeEndpointAddress,
+  decodeFlood,
+  decodeNeighbourId,
+  decodeU32,
+  encodeEndpoint,
+  encodeFlood,
+  encodeNeighbour,
+  encodeU32,
+} from "./datapath-codec.ts";
 import type { Underlay } from "./datapath-underlay.ts";
 
 type Bytes = Uint8Array;
@@ -46,7 +55,12 @@ export class RouteTables {
     const endpoints = table(
       [...plan.neighbours].map(([id, { address }]) => [encodeU32(id), encodeEndpoint(underlay.endpoint(address))]),
     );
-    const neighbours = table([...plan.neighbours].map(([id, { address }]) => [ipBytes16(address), encodeU32(id)]));
+    const neighbours = table(
+      [...plan.neighbours].map(([id, { address }]) => [
+        ipBytes16(address),
+        encodeNeighbour(id, underlay.endpoint(address).local),
+      ]),
+    );
     const floods = table(
       [...plan.floods].map(([source, flood]) => [encodeU32(source), encodeFlood(this.#fitting(source, flood))]),
     );
@@ -69,7 +83,12 @@ export class RouteTables {
     const wanted = table(
       [...now.values()].map(({ key, value }) => [key, encodeEndpoint(underlay.endpoint(decodeEndpointAddress(value)))]),
     );
-    return this.#write("endpoints", now, wanted);
+    const neighbours = this.#read("neighbours");
+    const local = (key: Bytes) => underlay.endpoint(ipFromBytes(key)).local;
+    const wantedNeighbours = table(
+      [...neighbours.values()].map(({ key, value }) => [key, encodeNeighbour(decodeNeighbourId(value), local(key))]),
+    );
+    return this.#write("endpoints", now, wanted) + this.#write("neighbours", neighbours, wantedNeighbours);
   }
 
   #readNextHops(): Map<ShortId, ShortId> {

@@ -12,7 +12,7 @@ import { type Mac, parseMac } from "../../../src/net/mac.ts";
 import type { DatapathPlan } from "../../../src/overlay/plan.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { FrameSocket } from "../../support/frames.ts";
-import { inNetns } from "../../support/libc.ts";
+import { inNetns, linkIndex } from "../../support/libc.ts";
 import { planOf } from "./plans.ts";
 
 export const DATA_PORT = 6784;
@@ -97,7 +97,7 @@ export class Node {
     return inNetns(netnsPath(this.netns), work);
   }
   ifindex(device: string): number {
-    return (JSON.parse(sh(["ip", "-n", this.netns, "-j", "link", "show", device])) as [{ ifindex: number }])[0].ifindex;
+    return this.inside(() => linkIndex(device));
   }
   /** Opens the switch, in place of the one that is open. */
   open(tuning: DatapathTuning = {}, options: Partial<DatapathOptions> = {}): Datapath {
@@ -290,6 +290,8 @@ export class World implements Disposable {
     };
     a.cables.push(cable);
     b.cables.push(cable);
+    // Both learn each other's MAC now: the queue of an unresolved neighbour is short, and the first frames come in bursts.
+    sh(["ip", "netns", "exec", a.netns, "ping", "-n", "-c", "1", "-W", "5", addressOf(2)]);
   }
 }
 
@@ -297,6 +299,7 @@ const open = new Set<World>();
 process.on("exit", () => {
   for (const world of open) world[Symbol.dispose]();
 });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
 
 export function macOf(text: string): Mac {
   const mac = parseMac(text);
