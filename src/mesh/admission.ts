@@ -37,7 +37,10 @@ export type Admission =
   /** `isFinal`: dialling again is of no use until somebody asks for it. */
   | { readonly verdict: "refuse"; readonly reason: string; readonly isFinal: boolean }
   /** Take it only if the other one does not answer; otherwise refuse it for this reason. */
-  | { readonly verdict: "ask"; readonly suspicion: "duplicate" | "conflict"; readonly reason: string };
+  | { readonly verdict: "ask"; readonly suspicion: Suspicion; readonly reason: string };
+
+/** Besides an honest conflict of two machines: a second connection of one process, or a leftover of a process that has been replaced. */
+export type Suspicion = "duplicate" | "leftover" | "conflict";
 
 export const SELF_REASON = "cannot connect to ourself";
 const COLLISION = "peer names collision";
@@ -74,7 +77,10 @@ function decideAgainstSession(newcomer: Claimant, session: NonNullable<Admission
     return { verdict: "ask", suspicion: "duplicate", reason: DUPLICATE_REASON };
   }
   const reason = conflictReason(session, newcomer);
-  if (session.controlUp) return { verdict: "ask", suspicion: "conflict", reason };
+  if (session.controlUp) {
+    const isLeftover = session.sameHost && session.key === newcomer.key;
+    return { verdict: "ask", suspicion: isLeftover ? "leftover" : "conflict", reason };
+  }
   // Its daemon went away and comes back as another process, or its host was reset; a foreign key elsewhere must wait until it is dead.
   const isRestart = session.key === newcomer.key || session.sameHost;
   return isRestart ? { verdict: "take" } : { verdict: "refuse", reason, isFinal: false };

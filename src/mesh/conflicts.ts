@@ -13,6 +13,7 @@ const RAISE_PAUSE_MS = 2000;
 const FORGET_MS = 120_000;
 /** A dead process's record turns up in several versions at most in the first moments; a living one bids on. */
 const BIDS_OF_A_CLONE = 3;
+const BIDDING_MS = 5000;
 
 export interface ConflictPorts {
   readonly clock: Clock;
@@ -27,7 +28,7 @@ export interface ConflictPorts {
 
 export class Conflicts {
   readonly #ports: ConflictPorts;
-  readonly #bids = new Map<string, { count: number; version: number; at: Instant }>();
+  readonly #bids = new Map<string, { count: number; version: number; since: Instant; at: Instant }>();
   #raisedAt: Instant = Number.NEGATIVE_INFINITY;
   #pending: { timer: Disposable; version: number } | undefined;
 
@@ -46,8 +47,10 @@ export class Conflicts {
     for (const [uid, bid] of this.#bids) if (now - bid.at > FORGET_MS) this.#bids.delete(uid);
     const bid = this.#bids.get(seen.uid);
     const isBid = bid !== undefined && seen.version > bid.version;
-    if (!bid || isBid) this.#bids.set(seen.uid, { count: (bid?.count ?? 0) + 1, version: seen.version, at: now });
-    if (isBid && bid.count + 1 >= BIDS_OF_A_CLONE) this.#warnOfClone();
+    if (!bid || isBid) {
+      this.#bids.set(seen.uid, { count: (bid?.count ?? 0) + 1, version: seen.version, since: bid?.since ?? now, at: now });
+    }
+    if (isBid && bid.count + 1 >= BIDS_OF_A_CLONE && now - bid.since > BIDDING_MS) this.#warnOfClone();
     this.#raise(seen.version, now);
   }
 
@@ -79,7 +82,8 @@ export class Conflicts {
   #warnOfClone(): void {
     const { self, nickname } = this.#ports;
     const { here, elsewhere } = this.#ports.addressesOfUs();
-    const places = `here at ${here.join(", ") || "an unknown address"} and at ${elsewhere.join(", ") || "an unknown address"}`;
+    if (elsewhere.length === 0) return; // nobody is connected to it: these are leftovers of our last life
+    const places = `here at ${here.join(", ") || "an unknown address"} and at ${elsewhere.join(", ")}`;
     this.warn(`cloned identity: ${formatPeer(self, nickname)} runs twice, ${places}; run 'weave reset' on one of them`);
   }
 

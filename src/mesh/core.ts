@@ -171,10 +171,11 @@ export class MeshCore {
       limitReached: (newcomer) => this.room.limitFor(newcomer),
       makeRoom: () => this.#makeRoom(),
       shortId: (name) => this.topology.get(name)?.shortId,
-      askAlive: (name) => void this.#meshGossip.unicast(name, askAlive()),
+      askAlive: (name, token) => void this.#meshGossip.unicast(name, askAlive(token)),
+      token: () => this.#token(),
       conflict: (known, reason) => this.#conflict(known, reason),
       probe: (neighbour) => this.#probe(neighbour),
-      ping: (neighbour) => neighbour.send({ type: "ping", token: this.#sequence++ % 2 ** 31 }),
+      ping: (neighbour) => neighbour.send({ type: "ping", token: this.#token() }),
       suspect: (neighbour) => this.#suspect(neighbour),
       pathDown: (neighbour) => this.gossip.unicastAround(MESH_CHANNEL, neighbour.name, pathDown()),
       message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
@@ -236,11 +237,15 @@ export class MeshCore {
 
   #listener(): MeshListener {
     return {
-      asked: (by) => void this.#meshGossip.unicast(by, alive(this.uid)),
-      alive: (peer, uid) => this.neighbours.aliveAnswer(peer, uid),
+      asked: (by, token) => void this.#meshGossip.unicast(by, alive(this.uid, token)),
+      alive: (peer, uid, token) => this.neighbours.aliveAnswer(peer, token, uid),
       conflict: (reason) => this.conflicts.warn(reason),
       pathDown: (peer) => this.#pathDownSaid(peer),
     };
+  }
+
+  #token(): number {
+    return this.#sequence++ % 2 ** 31;
   }
 
   #conflict(known: PeerName, reason: string): void {
@@ -351,7 +356,7 @@ export class MeshCore {
 
   #probe(neighbour: Neighbour): void {
     this.liveness.probed(neighbour.name);
-    this.ports.paths.probe(neighbour.name, this.#sequence++ % 2 ** 31);
+    this.ports.paths.probe(neighbour.name, this.#token());
   }
 
   /** A path probe came back. Those of an earlier life count too: it was this kernel that sent them, and theirs that answered. */

@@ -105,10 +105,11 @@ export class Dialer {
     this.#cancel(slot);
   }
 
-  /** A sign of life of whoever matches: tried at once, the back-off forgotten. */
+  /** A sign of life of whoever matches: tried at once, the back-off forgotten. A target that was given up stays so. */
   wake(matches: (attempt: Attempt) => boolean): void {
     for (const slot of this.#slots.values()) {
-      if (slot.state.is !== "waiting" || !matches(slot)) continue;
+      const isGivenUp = slot.state.is === "given-up" && slot.kind === "peer";
+      if ((slot.state.is !== "waiting" && !isGivenUp) || !matches(slot)) continue;
       slot.failures = 0;
       this.#wait(slot, 0);
     }
@@ -210,6 +211,7 @@ export class Dialer {
       if (this.#slots.get(slot.key) !== slot) return;
       if (outcome.kind !== "refused") {
         slot.reason = "";
+        if (slot.state.is === "given-up") this.#enter(slot, { is: "satisfied" });
         this.refresh();
       } else this.#fail(slot, outcome.reason, outcome.isFinal && (slot.kind === "target" || !outcome.isSelf));
     });

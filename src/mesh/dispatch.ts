@@ -67,7 +67,7 @@ function hand(parts: Recipients, neighbour: Neighbour, message: Message, bytes: 
       return;
     case "pong":
       neighbour.ping.answered(0);
-      parts.neighbours.aliveAnswer(neighbour.name);
+      parts.neighbours.aliveAnswer(neighbour.name, message.token);
       return;
     case "path":
       parts.neighbours.remotePath(neighbour, message.up, message.ask ? "ask" : "tell");

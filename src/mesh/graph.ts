@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The topology as two relations over small indexes: `listed` (both ends list the connection: control messages may pass) and
 // `data` (both ends call it established: frames may pass). Kept up to date entry by entry, so that a delta costs what it holds.
+// Only peers that were admitted have an index: a record may name thousands that nobody knows, and they must cost nothing.
 import { ringPosition } from "./mix.ts";
 import type { PeerName } from "./peer-name.ts";
 import type { ConnectionEntry, PeerRecord } from "./record.ts";
@@ -19,7 +20,7 @@ export class Graph {
   get size(): number {
     return this.#names.length;
   }
-  /** undefined: never heard of. */
+  /** undefined: never admitted. */
   indexOf(name: PeerName): number | undefined {
     return this.#indexes.get(name);
   }
@@ -31,11 +32,18 @@ export class Graph {
     return this.#positions[index]!;
   }
 
-  /** `next` takes the place of `before`; `touched` are the peers whose entries may differ, all when left out. */
+  /** Gives a peer its index. True when it had none: what others say of it has to be told again then. */
+  admit(name: PeerName): boolean {
+    if (this.#indexes.has(name)) return false;
+    this.#allot(name);
+    return true;
+  }
+
+  /** `next` takes the place of `before`, both of an admitted peer; `touched` are the peers whose entries may differ, all when left out. */
   replace(before: PeerRecord | undefined, next: PeerRecord | undefined, touched?: Iterable<PeerName>): void {
     const owner = next?.name ?? before?.name;
-    if (owner === undefined) return;
-    const from = this.#allot(owner);
+    const from = owner === undefined ? undefined : this.#indexes.get(owner);
+    if (from === undefined) return;
     if (touched) {
       for (const peer of touched) this.#claim(from, peer, next?.connections.get(peer));
       return;
@@ -45,14 +53,13 @@ export class Graph {
   }
 
   #claim(from: number, peer: PeerName, entry: ConnectionEntry | undefined): void {
-    const to = this.#allot(peer);
+    const to = this.#indexes.get(peer);
+    if (to === undefined) return;
     this.listed.claim(from, to, entry !== undefined);
     this.data.claim(from, to, entry?.established === true);
   }
 
-  #allot(name: PeerName): number {
-    const known = this.#indexes.get(name);
-    if (known !== undefined) return known;
+  #allot(name: PeerName): void {
     const index = this.#names.length;
     if (index >= this.listed.words * 32) {
       const capacity = index + GROWTH - (index % GROWTH);
@@ -62,6 +69,5 @@ export class Graph {
     this.#indexes.set(name, index);
     this.#names.push(name);
     this.#positions.push(ringPosition(name));
-    return index;
   }
 }

@@ -8,7 +8,7 @@ import { type Admission, type Claimant, DUPLICATE_REASON, decideAdmission } from
 import type { Doubt } from "./doubt.ts";
 import { prefersLink } from "./duplicate.ts";
 import { type Acquaintance, acquaintanceOf, Neighbour } from "./neighbour.ts";
-import { Parking } from "./parking.ts";
+import { type Answer, Parking } from "./parking.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
 import { formatPeer } from "./peer-name.ts";
 import type { DataPaths, Link } from "./ports.ts";
@@ -41,7 +41,9 @@ export interface NeighbourPorts {
   makeRoom(): void;
   shortId(name: PeerName): ShortId | undefined;
   /** Asks whoever holds that name, over any path; the answer comes to `aliveAnswer`. */
-  askAlive(name: PeerName): void;
+  askAlive(name: PeerName, token: number): void;
+  /** A number for a ping or a question, 31 bits, another each time. */
+  token(): number;
   /** Two machines claim one name: tell our people and the one that was there first. */
   conflict(known: PeerName, reason: string): void;
   probe(neighbour: Neighbour): void;
@@ -146,35 +148,32 @@ export class Neighbours {
 
   #ask(link: Link, admission: Admission & { verdict: "ask" }, report: (outcome: Outcome) => void): void {
     const name = link.hello.name;
-    this.#parking.park(name, {
-      link,
-      ...admission,
-      resolve: (isAlive) => {
-        if (!isAlive) this.#apply(link, this.#decide(link, true), report);
-        else if (admission.suspicion === "duplicate") this.#dropDuplicate(link, report);
-        else {
-          this.#ports.conflict(name, admission.reason);
-          this.#refuse(link, admission.reason, true, report);
-        }
-      },
-    });
+    const token = this.#ports.token();
+    const resolve = (answer: Answer): void => this.#answered(link, admission, answer, report);
+    this.#parking.park(name, { link, token, resolve });
     const session = this.#all.get(name);
-    if (session?.link) this.#ports.ping(session);
-    else this.#ports.askAlive(name);
+    if (session?.link) session.send({ type: "ping", token });
+    else this.#ports.askAlive(name, token);
   }
 
-  #dropDuplicate(link: Link, report: (outcome: Outcome) => void): void {
-    this.#terminations++;
-    link.refuse(DUPLICATE_REASON);
-    report({ kind: "duplicate", peer: link.hello.name });
+  #answered(link: Link, admission: Admission & { verdict: "ask" }, answer: Answer, report: (outcome: Outcome) => void): void {
+    if (answer === "silent") {
+      this.#apply(link, this.#decide(link, true), report);
+    } else if (answer === "superseded" || admission.suspicion === "duplicate") {
+      this.#terminations++;
+      link.refuse(DUPLICATE_REASON);
+      report({ kind: "duplicate", peer: link.hello.name });
+    } else {
+      const isFinal = admission.suspicion === "conflict";
+      if (isFinal) this.#ports.conflict(link.hello.name, admission.reason);
+      this.#refuse(link, admission.reason, isFinal, report);
+    }
   }
 
-  /** `name` answered from the life `uid`; undefined: on the connection it has with us. */
-  aliveAnswer(name: PeerName, uid?: string): void {
+  /** `name` answered the question `token`, over the mesh from the life `uid`, or on the connection it has with us. */
+  aliveAnswer(name: PeerName, token: number, uid?: string): void {
     const parked = this.#parking.get(name);
-    if (!parked) return;
-    if (uid !== undefined && uid === parked.link.hello.uid) return;
-    this.#parking.settle(name, true);
+    if (parked?.token === token && uid !== parked.link.hello.uid) this.#parking.settle(name, "alive");
   }
 
   #take(link: Link): void {
@@ -355,7 +354,7 @@ export class Neighbours {
     } else {
       this.#remove(neighbour, reason);
     }
-    if (parked) this.#parking.settle(neighbour.name, false);
+    if (parked) this.#parking.settle(neighbour.name, "silent");
   }
 
   #becomeStale(neighbour: Neighbour): void {

@@ -9,12 +9,12 @@ export const ASK_MS = 1000;
 
 export interface Parked {
   readonly link: Link;
-  readonly suspicion: "duplicate" | "conflict";
-  /** Why it will be refused when the other one answers. */
-  readonly reason: string;
-  /** The other one answered, or nobody did. */
-  resolve(isAlive: boolean): void;
+  /** What the other one's answer must carry; answers to earlier questions may still be under way. */
+  readonly token: number;
+  /** The other one answered; or nobody did; or a newer connection of that name waits in its place. */
+  resolve(answer: Answer): void;
 }
+export type Answer = "alive" | "silent" | "superseded";
 
 export class Parking {
   readonly #clock: Clock;
@@ -24,10 +24,10 @@ export class Parking {
     this.#clock = clock;
   }
 
-  /** One per name: an earlier one is resolved as refused. */
+  /** One per name. */
   park(name: PeerName, parked: Parked): void {
-    this.settle(name, true);
-    const timer = this.#clock.after(ASK_MS, () => this.settle(name, false));
+    this.settle(name, "superseded");
+    const timer = this.#clock.after(ASK_MS, () => this.settle(name, "silent"));
     this.#waiting.set(name, { parked, timer });
   }
 
@@ -36,12 +36,12 @@ export class Parking {
     return this.#waiting.get(name)?.parked;
   }
 
-  settle(name: PeerName, isAlive: boolean): void {
+  settle(name: PeerName, answer: Answer): void {
     const waiting = this.#waiting.get(name);
     if (!waiting) return;
     this.#waiting.delete(name);
     waiting.timer[Symbol.dispose]();
-    waiting.parked.resolve(isAlive);
+    waiting.parked.resolve(answer);
   }
 
   /** Closes all, asking nobody. */

@@ -3,6 +3,7 @@
 // a short cut costs no exchange of records afterwards. Only reachable peers count in the digest: equal data gives equal digests
 // although each peer forgets the lost ones at its own time.
 import type { Clock, Instant } from "../runtime/clock.ts";
+import { PEERS_MAX } from "./fields.ts";
 import { Graph } from "./graph.ts";
 import type { RecordVersion } from "./message.ts";
 import { hashText, mixPair } from "./mix.ts";
@@ -12,6 +13,8 @@ import { bitsOf, hasBit, Search } from "./search.ts";
 
 /** How long the record of an unreachable peer is kept. */
 export const KEEP_LOST_MS = 60_000;
+/** Connections in all records together; a full mesh of 1000 peers. */
+export const ENTRIES_MAX = 2 ** 20;
 
 interface Held {
   record: PeerRecord;
@@ -19,8 +22,9 @@ interface Held {
   lostSince: Instant | undefined;
 }
 
-/** `gap`: a version we cannot get to from ours; `ours`: somebody holds a record of us that is not from this life of ours. */
-export type Merged = "new" | "known" | "gap" | "ours";
+/** `gap`: a version we cannot get to from ours; `ours`: somebody holds a record of us that we did not make in this life;
+ *  `full`: more peers or connections than a mesh can have. */
+export type Merged = "new" | "known" | "gap" | "ours" | "full";
 
 export class Topology {
   readonly #self: PeerName;
@@ -30,6 +34,7 @@ export class Topology {
   #graph = new Graph();
   #revision = 0;
   #membership = 0;
+  #entries = 0;
   #reach: {
     readonly version: number;
     readonly removals: number;
@@ -71,29 +76,44 @@ export class Topology {
 
   merge(record: PeerRecord): Merged {
     const held = this.#held.get(record.name);
-    if (record.name === this.#self) return this.#isForeign(record, held) ? "ours" : "known";
+    if (record.name === this.#self) return held && isNewer(record, held.record) ? "ours" : "known";
     if (held && !isNewer(record, held.record)) return "known";
+    if (!this.#hasRoom(held, record)) return "full";
     this.#store(record);
     return "new";
   }
 
   mergeDelta(delta: RecordDelta): Merged {
     const held = this.#held.get(delta.name);
-    if (delta.name === this.#self) return this.#isForeign(delta, held) ? "ours" : "known";
+    if (delta.name === this.#self) return held && isNewer(delta, held.record) ? "ours" : "known";
     if (held && !isNewer(delta, held.record)) return "known";
     const record = held && this.#apply(held.record, delta);
     if (!record) return "gap";
+    if (!this.#hasRoom(held, record)) return "full";
     this.#store(record, [...delta.removed, ...delta.changed.map((entry) => entry.peer)]);
     return "new";
   }
 
-  /** Another life of ours, or a clone, is what they know; `version` or more must be exceeded for ours to count. */
-  #isForeign(seen: { uid: string; version: number }, held: Held | undefined): boolean {
-    return held !== undefined && seen.uid !== held.record.uid && isNewer(seen, held.record);
+  /** Whether the record fits in; those of unreachable peers make way for it. */
+  #hasRoom(held: Held | undefined, record: PeerRecord): boolean {
+    if (!this.#isFull(held, record)) return true;
+    const reachable = this.reachable();
+    for (const name of [...this.#held.keys()]) if (!reachable.has(name) && name !== record.name) this.forget(name);
+    return !this.#isFull(held, record);
+  }
+  #isFull(held: Held | undefined, record: PeerRecord): boolean {
+    return (!held && this.#held.size >= PEERS_MAX) || this.#entries + growth(held?.record, record) > ENTRIES_MAX;
   }
 
   #store(record: PeerRecord, touched?: Iterable<PeerName>): void {
     const held = this.#held.get(record.name);
+    this.#entries += growth(held?.record, record);
+    this.#tidy();
+    if (this.#graph.admit(record.name)) {
+      for (const { record: other } of this.#held.values()) {
+        if (other.connections.has(record.name)) this.#graph.replace(other, other, [record.name]);
+      }
+    }
     this.#graph.replace(held?.record, record, touched);
     const sums = sumsOf(record);
     if (held && this.#digest.names.has(record.name)) {
@@ -115,6 +135,7 @@ export class Topology {
     if (!held || name === this.#self) return;
     this.#graph.replace(held.record, undefined);
     this.#held.delete(name);
+    this.#entries -= held.record.connections.size;
     this.#membership++;
     this.#revision++;
   }
@@ -179,12 +200,15 @@ export class Topology {
     const before = this.#clock.now() - KEEP_LOST_MS;
     const lost = [...this.#held.values()].filter((held) => held.lostSince !== undefined && held.lostSince <= before);
     for (const held of lost) this.forget(held.record.name);
-    if (this.#graph.size > 2 * this.#held.size + 128) this.#rebuild();
+    this.#tidy();
     return lost.map((held) => held.record);
   }
 
-  #rebuild(): void {
+  /** Drops the indexes of forgotten peers once they are many. */
+  #tidy(): void {
+    if (this.#graph.size <= 2 * this.#held.size + 128) return;
     this.#graph = new Graph();
+    for (const name of this.#held.keys()) this.#graph.admit(name);
     for (const held of this.#held.values()) this.#graph.replace(undefined, held.record);
     this.#membership++;
   }
@@ -211,6 +235,10 @@ export class Topology {
       return { name, uid, version };
     });
   }
+}
+
+function growth(before: PeerRecord | undefined, after: PeerRecord): number {
+  return after.connections.size - (before?.connections.size ?? 0);
 }
 
 function sameBits(a: Uint32Array, b: Uint32Array): boolean {
