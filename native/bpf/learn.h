@@ -28,6 +28,12 @@ static __always_inline __u32 location_ifindex(__u64 location)
 	return (__u32)location;
 }
 
+// A local port that frames may be put at directly.
+static __always_inline int is_direct(__u64 location)
+{
+	return location_peer(location) == PEER_NONE && location_ifindex(location) && !(location & MAC_BRIDGED);
+}
+
 // The coarse clock may stand behind the one an entry was stamped with on another CPU, by less than a tick.
 static __always_inline int is_older(__u64 stamp, __u64 now, __u64 age)
 {
@@ -119,6 +125,8 @@ static __always_inline enum learned learn_local(struct __sk_buff *skb, const str
 	__u64 location = MAC_LOCATION(PEER_NONE, skb->ifindex);
 	if (port->flags & PORT_PEER_DEVICE)
 		location |= MAC_PEER_DEVICE;
+	if (!(port->flags & PORT_BYPASS))
+		location |= MAC_BRIDGED;
 	struct mac_entry *entry = bpf_map_lookup_elem(&macs, &mac);
 	int here = entry && entry->location == location && !is_older(entry->stamp, now, set->age_ns);
 	if (here && !is_older(entry->stamp, now, set->stamp_ns)) {

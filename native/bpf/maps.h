@@ -72,6 +72,7 @@ struct mac_entry {
 };
 #define MAC_LOCATION(peer, ifindex) ((__u64)(peer) << 32 | (ifindex))
 #define MAC_PEER_DEVICE (1ULL << 48) // its port is a veth: deliver straight to the other end
+#define MAC_BRIDGED (1ULL << 49)     // its port gets everything over the bridge
 
 // ports: hash, ifindex of a container's host-side link -> its policy and state
 struct port {

@@ -71,7 +71,7 @@ static __always_inline int deliver_local(struct __sk_buff *skb, const struct set
 {
 	if (set->flags & SETTING_BYPASS && learned == LEARNED_FRESH && !is_group(destination)) {
 		const struct mac_entry *to = find_mac(set, destination, now);
-		if (to && location_peer(to->location) == PEER_NONE && location_ifindex(to->location))
+		if (to && is_direct(to->location))
 			return deliver(skb, to->location);
 	}
 	return NEXT;
@@ -217,9 +217,7 @@ int veth_ingress(struct __sk_buff *skb)
 	__u64 location = to->location;
 	if (location_peer(location) != PEER_NONE)
 		return send_unicast(skb, set, location_peer(location));
-	if (!location_ifindex(location) || location_ifindex(location) == ifindex)
-		return NEXT;
-	return deliver(skb, location);
+	return is_direct(location) && location_ifindex(location) != ifindex ? deliver(skb, location) : NEXT;
 }
 
 SEC("tc")

@@ -121,7 +121,7 @@ static __always_inline int is_for_port(const struct ethhdr *inner, void *end, __
 {
 	const struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	struct ip16 address;
-	if (!port || !(port->flags & PORT_BYPASS))
+	if (!port)
 		return 0;
 	if (inner->h_proto == bpf_htons(ETH_P_IP)) {
 		const struct iphdr *ip = (const void *)(inner + 1);
@@ -148,7 +148,7 @@ static __always_inline int unwrap(struct __sk_buff *skb, const struct settings *
 	__u64 now = now_ns(), source_mac = read_mac(header.h_source);
 	const struct mac_entry *to = find_mac(set, read_mac(header.h_dest), now);
 	const struct mac_entry *of = bpf_map_lookup_elem(&macs, &source_mac);
-	if (!to || location_peer(to->location) != PEER_NONE || !(to->location & MAC_PEER_DEVICE) || !of ||
+	if (!to || !is_direct(to->location) || !(to->location & MAC_PEER_DEVICE) || !of ||
 	    of->location != MAC_LOCATION(source, 0) || is_older(of->stamp, now, set->stamp_ns))
 		return NEXT;
 	__u64 location = to->location;

@@ -165,12 +165,14 @@ export interface PortSettings {
   readonly macLimit: number;
   /** Its other end is in another namespace, so frames can be put there directly. */
   readonly isPeerDevice: boolean;
+  /** Known unicast may skip the bridge, in both directions. */
+  readonly mayBypass: boolean;
 }
 export function encodePort(port: PortSettings): Uint8Array {
   const bytes = new Uint8Array(PORT.size);
   const view = viewOf(bytes);
   const ipv4 = port.addresses.map((cidr) => cidr.address).filter((address) => !isIpv6(address));
-  let flags: number = PORT_FLAG.BYPASS;
+  let flags = port.mayBypass ? PORT_FLAG.BYPASS : 0;
   if (port.mac !== undefined) {
     writeMac(view, PORT.mac, port.mac);
     flags |= PORT_FLAG.GUARDED;
@@ -184,10 +186,14 @@ export function encodePort(port: PortSettings): Uint8Array {
   view.setUint32(PORT.macLimit, port.macLimit, true);
   return bytes;
 }
-export function decodePort(bytes: Uint8Array): { mac: Mac | undefined; macLimit: number } {
+export function decodePort(bytes: Uint8Array): { mac: Mac | undefined; macLimit: number; mayBypass: boolean } {
   const view = viewOf(bytes);
-  const isGuarded = (view.getUint32(PORT.flags, true) & PORT_FLAG.GUARDED) !== 0;
-  return { mac: isGuarded ? readMac(view, PORT.mac) : undefined, macLimit: view.getUint32(PORT.macLimit, true) };
+  const flags = view.getUint32(PORT.flags, true);
+  return {
+    mac: (flags & PORT_FLAG.GUARDED) === 0 ? undefined : readMac(view, PORT.mac),
+    macLimit: view.getUint32(PORT.macLimit, true),
+    mayBypass: (flags & PORT_FLAG.BYPASS) !== 0,
+  };
 }
 
 export function encodePortAddress(ifindex: number, address: Ip): Uint8Array {

@@ -23,6 +23,8 @@ export interface PortPolicy {
   readonly addresses: readonly Cidr[];
   /** New MACs per 300 s; without it 1 for a guarded port and 16384 for another. */
   readonly macLimit?: number;
+  /** False: everything goes over the bridge, for example because its packet filter has to see it. Default true. */
+  readonly bypass?: boolean;
 }
 
 const EVERYBODY: Cidr = { address: "0.0.0.0" as Ip, prefixLength: 0 };
@@ -56,7 +58,10 @@ export class PortTables {
     }
     for (const subnet of subnetsOf(policy)) this.#subnets.set(encodePortSubnet(ifindex, subnet), encodeU32(1));
     const { mac, addresses } = policy;
-    this.#ports.set(encodeU32(ifindex), encodePort({ mac, addresses, macLimit: limitOf(policy), isPeerDevice }));
+    this.#ports.set(
+      encodeU32(ifindex),
+      encodePort({ mac, addresses, macLimit: limitOf(policy), isPeerDevice, mayBypass: policy.bypass ?? true }),
+    );
     if (before) this.#removeOthers(ifindex, before, policy);
     this.#policies.set(ifindex, { ...policy, addresses: [...policy.addresses] });
     return true;
@@ -89,7 +94,12 @@ export class PortTables {
     }
     for (const [key, value] of this.#ports.entries()) {
       const ifindex = decodeU32(key);
-      this.#policies.set(ifindex, { ...decodePort(value), addresses: addresses.get(ifindex) ?? [] });
+      const { mayBypass, ...policy } = decodePort(value);
+      this.#policies.set(ifindex, {
+        ...policy,
+        ...(mayBypass ? {} : { bypass: false }),
+        addresses: addresses.get(ifindex) ?? [],
+      });
     }
   }
 }
@@ -107,5 +117,5 @@ function limitOf(policy: PortPolicy): number {
 }
 
 function policyKey(policy: PortPolicy): string {
-  return JSON.stringify([policy.mac, limitOf(policy), policy.addresses.map(formatCidr).sort()]);
+  return JSON.stringify([policy.mac, limitOf(policy), policy.bypass ?? true, policy.addresses.map(formatCidr).sort()]);
 }

@@ -159,7 +159,10 @@ export class Datapath implements Disposable {
    *  this is called first. @throws {SystemError} ENODEV: no such link */
   attachPort(ifindex: number, policy: PortPolicy): void {
     const link = this.#underlay.links.get(ifindex);
+    const before = this.#ports.policies().get(ifindex);
     this.#ports.set(ifindex, policy, link?.kind === "veth" && link.peerNetnsId !== undefined);
+    // The MAC table says how a port's MACs are reached.
+    if (before && (before.bypass ?? true) !== (policy.bypass ?? true)) this.#forgetMacsOf(ifindex, before);
     for (const hook of portHooks(ifindex)) this.#hooks.ensure(hook);
   }
 

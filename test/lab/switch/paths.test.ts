@@ -7,7 +7,7 @@ import { vxlan } from "./packets.ts";
 import { ping, transfer } from "./ping.ts";
 import { planOf } from "./plans.ts";
 import { count, Wire } from "./wire.ts";
-import { type Guest, ipBatch, type Node, World, type WorldOptions } from "./world.ts";
+import { type Guest, ipBatch, type Node, sh, World, type WorldOptions } from "./world.ts";
 
 const CHAIN = [
   ["a", "b"],
@@ -178,4 +178,30 @@ describe("the receiver's short cut", () => {
     ping(near, "10.32.200.1", "-c", "5", "-i", "0.01", "-W", "1");
     expect(count(world.node("b"), "unwrapped")).toBe(before);
   });
+});
+
+test("a port without bypass sees all its frames on the bridge, in both directions and also from neighbours on the host", () => {
+  using world = new World({ cables: [["a", "b"]], guestsPerHost: 2 });
+  const [port, beside, far] = [world.guest("a"), world.guest("a", 2), world.guest("b")];
+  const b = world.node("b");
+  const a = world.node("a");
+  const onBridge = () => {
+    const [link] = JSON.parse(sh(["ip", "-n", a.netns, "-j", "-s", "link", "show", port.port])) as [
+      { stats64: { tx: { packets: number } } },
+    ];
+    return link.stats64.tx.packets;
+  };
+  const pings = () => [beside, far].map((from) => ping(from, port.address, "-c", "20", "-i", "0.002", "-W", "1").received);
+  expect(pings()).toEqual([20, 20]);
+  const bypassed = onBridge();
+  expect(pings()).toEqual([20, 20]);
+  expect(onBridge() - bypassed).toBeLessThan(10);
+  a.inside(() => a.datapath.attachPort(port.ifindex, { ...port.policy, bypass: false }));
+  const bridged = onBridge();
+  expect(pings()).toEqual([20, 20]);
+  expect(onBridge() - bridged).toBeGreaterThanOrEqual(40);
+  a.close();
+  a.open();
+  expect(a.datapath.ports().get(port.ifindex)?.bypass).toBe(false);
+  expect(count(b, "own-source")).toBe(0);
 });

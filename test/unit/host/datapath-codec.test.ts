@@ -83,17 +83,17 @@ describe("a port", () => {
   const addresses = ["10.32.0.1/16", "fd32::1/64", "10.40.0.1/16"].map(cidr);
 
   test("with a MAC is guarded and holds its first four IPv4 addresses", () => {
-    const bytes = encodePort({ mac: mac("02:00:00:00:00:01"), addresses, macLimit: 1, isPeerDevice: true });
-    expect(decodePort(bytes)).toEqual({ mac: mac("02:00:00:00:00:01"), macLimit: 1 });
+    const bytes = encodePort({ mac: mac("02:00:00:00:00:01"), addresses, macLimit: 1, isPeerDevice: true, mayBypass: true });
+    expect(decodePort(bytes)).toEqual({ mac: mac("02:00:00:00:00:01"), macLimit: 1, mayBypass: true });
     expect([...bytes.subarray(PORT.ipv4, PORT.ipv4 + 12)]).toEqual([10, 32, 0, 1, 10, 40, 0, 1, 0, 0, 0, 0]);
     const flags = new DataView(bytes.buffer).getUint32(PORT.flags, true);
     expect(flags).toBe(PORT_FLAG.GUARDED | PORT_FLAG.PEER_DEVICE | PORT_FLAG.BYPASS);
   });
   test("with a fifth one says that there are more", () => {
     const many = Array.from({ length: 5 }, (_, i) => cidr(`10.32.0.${i + 1}/16`));
-    const bytes = encodePort({ mac: undefined, addresses: many, macLimit: 5, isPeerDevice: false });
-    expect(new DataView(bytes.buffer).getUint32(PORT.flags, true)).toBe(PORT_FLAG.BYPASS | PORT_FLAG.MORE_IPV4);
-    expect(decodePort(bytes)).toEqual({ mac: undefined, macLimit: 5 });
+    const bytes = encodePort({ mac: undefined, addresses: many, macLimit: 5, isPeerDevice: false, mayBypass: false });
+    expect(new DataView(bytes.buffer).getUint32(PORT.flags, true)).toBe(PORT_FLAG.MORE_IPV4);
+    expect(decodePort(bytes)).toEqual({ mac: undefined, macLimit: 5, mayBypass: false });
   });
   test("has its addresses as they are and its subnets without host bits, behind the interface", () => {
     expect(decodePortAddress(encodePortAddress(12, ip("10.32.0.1")))).toEqual({ ifindex: 12, address: ip("10.32.0.1") });
