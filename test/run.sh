@@ -8,23 +8,55 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
-# Every process of this run carries it, whoever starts it: that is how leftovers are told from other people's processes.
-WEAVE_TEST_RUN="$$"
-export PATH WEAVE_TEST_RUN
+export PATH
+
+# The run itself is a child of this script. As root it gets a machine of its own: new network, mount and pid namespaces. What it
+# makes disturbs nobody and cannot be taken for other people's, and all of it ends when this script ends, however that comes.
+if [[ -z "${WEAVE_TEST_RUN:-}" ]]; then
+  # The name marks every process of the run, whoever starts it; results and temporary files go below it.
+  WEAVE_TEST_RUN="$(mktemp -d "${TMPDIR:-/tmp}/weave-test-XXXXXX")" || exit 1
+  export WEAVE_TEST_RUN TMPDIR="$WEAVE_TEST_RUN/tmp"
+  mkdir "$TMPDIR"
+  machine=()
+  if [[ "$(id -u)" -eq 0 ]]; then
+    machine=(setpriv --pdeathsig KILL unshare --net --pid --fork --kill-child --mount-proc --propagation private)
+    "${machine[@]}" true || {
+      echo "run.sh: this machine lets root make no namespaces (a container must be privileged for that): no lab" >&2
+      machine=()
+    }
+  fi
+  # In the background, because bash hears signals while it waits for a job, but not while it runs a command.
+  env --default-signal=INT,QUIT "${machine[@]}" bash test/run.sh "$@" </dev/null &
+  inner="$!"
+  trap '[[ -z "$inner" ]] || { kill -KILL "$inner"; wait "$inner"; } 2>/dev/null; rm -rf "$WEAVE_TEST_RUN"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  wait "$inner"
+  status="$?"
+  inner=""
+  exit "$status"
+fi
+trap 'exit 130' INT TERM
+results="$WEAVE_TEST_RUN"
+export results
+
+# Is this the first process of a machine of the run's own? Then it needs what a machine has.
+own_machine=0
+if [[ "$$" -eq 1 ]]; then
+  own_machine=1
+  ip link set lo up
+  mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
+  mount -t bpf bpf /sys/fs/bpf
+fi
 
 # Limits in seconds: one file of the quick kinds, one file of the lab, the whole.
 readonly QUICK_LIMIT="${WEAVE_TEST_QUICK_LIMIT:-180}" LAB_LIMIT="${WEAVE_TEST_LAB_LIMIT:-420}" TOTAL_LIMIT="${WEAVE_TEST_TOTAL_LIMIT:-3000}"
 export QUICK_LIMIT LAB_LIMIT TOTAL_LIMIT
-
-results="$(mktemp -d "${TMPDIR:-/tmp}/weave-test-XXXXXX")"
-export results
 began="$(date +%s)"
 export began
-trap 'rm -rf "$results"' EXIT
-trap 'exit 130' INT TERM
 
-# Notes an outcome: name, passed, failed, skipped.
-note() { echo "$2 $3 $4" >"$results/$(echo "$1" | tr '/ ' '__').count"; }
+# Notes an outcome: name, passed, failed, skipped, seconds.
+note() { echo "$2 $3 $4 $5 $1" >"$results/$(echo "$1" | tr '/ ' '__').count"; }
 export -f note
 
 # Runs one step that is not a test file; it counts as one test.
@@ -32,10 +64,10 @@ step() {
   local name="$1" log="$results/step.log" at="$SECONDS"
   shift
   if "$@" >"$log" 2>&1; then
-    note "$name" 1 0 0
+    note "$name" 1 0 0 "$((SECONDS - at))"
     printf 'ok    %-52s %3ss\n' "$name" "$((SECONDS - at))"
   else
-    note "$name" 0 1 0
+    note "$name" 0 1 0 "$((SECONDS - at))"
     printf 'FAIL  %-52s %3ss\n' "$name" "$((SECONDS - at))"
     sed 's/^/      /' "$log"
     return 1
@@ -47,7 +79,7 @@ one_file() {
   local file="$1" limit="$2" at="$SECONDS" key status passed=0 failed=0 skipped=0 tests header why=""
   key="$(echo "$file" | tr '/ ' '__')"
   if (($(date +%s) - began > TOTAL_LIMIT)); then
-    note "$file" 0 1 0
+    note "$file" 0 1 0 0
     printf 'FAIL  %-52s not run: the whole took more than %s s\n' "$file" "$TOTAL_LIMIT"
     return
   fi
@@ -71,7 +103,7 @@ one_file() {
     why=" (no test in it)"
     failed=1
   fi
-  note "$file" "$passed" "$failed" "$skipped"
+  note "$file" "$passed" "$failed" "$skipped" "$((SECONDS - at))"
   local counts="$passed passed"
   ((failed > 0)) && counts+=", $failed failed"
   ((skipped > 0)) && counts+=", $skipped skipped"
@@ -119,11 +151,11 @@ kinds="unit property script sim" files_of "$@" | xargs -r -d '\n' -P 2 -I '{}' b
 
 mapfile -t lab < <(kinds="lab" files_of "$@")
 for file in "${lab[@]}"; do
-  if [[ "$(id -u)" -ne 0 ]]; then
-    note "$file" 0 0 1
-    printf 'skip  %-52s needs root\n' "$file"
+  if ((!own_machine)); then
+    note "$file" 0 0 1 0
+    printf 'skip  %-52s needs root and namespaces\n' "$file"
   elif ((!built)) && [[ "$file" != test/lab/harness/* ]]; then
-    note "$file" 0 1 0
+    note "$file" 0 1 0 0
     printf 'FAIL  %-52s not run: the executable was not built\n' "$file"
   else
     one_file "$file" "$LAB_LIMIT"
@@ -132,6 +164,9 @@ done
 
 step "nothing is left behind" bun test/support/leftovers.ts after "$results/leftovers.json"
 
+printf '\nthe slowest of %s s:\n' "$SECONDS"
+sort -k4,4nr "$results"/*.count | head -n 12 | while read -r _ _ _ seconds name; do printf '%5s s  %s\n' "$seconds" "$name"; done
+echo
 cat "$results"/*.count | awk '
   { passed += $1; failed += $2; skipped += $3 }
   END {

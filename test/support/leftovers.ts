@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a test run left on this machine. `leftovers.ts before FILE` notes what is there, `leftovers.ts after FILE` tells what is
-// there now that was not, and ends with 1 if there is anything. Things of other runs on the same machine do not count: names carry
-// the pid of their maker, and processes the mark of their run.
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+// What a test run left behind. `leftovers.ts before FILE` notes what is there, `leftovers.ts after FILE` tells what is there now that
+// was not, and ends with 1 if there is anything. It looks only at what can be of this run alone: its temporary files, the processes
+// that carry its mark, and all there is in the namespaces that `run.sh` made for it, if it made some.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { run } from "./command.ts";
-import { EXECUTABLE } from "./lab-host.ts";
-import { allPids, commandOf, environmentOf, isAlive, kill, namespaceOf, processesIn } from "./processes.ts";
+import { allPids, commandOf, environmentOf, isAlive, kill } from "./processes.ts";
 
 interface Inventory {
   readonly links: readonly string[];
   readonly namespaces: readonly string[];
   readonly mounts: readonly string[];
   readonly pins: readonly string[];
+  readonly files: readonly string[];
   readonly processes: readonly string[];
 }
 
@@ -24,33 +25,22 @@ function names(directory: string): string[] {
 }
 
 const MARK = process.env["WEAVE_TEST_RUN"];
+/** Are the namespaces the run's own? Then the first process is. */
+const OWN_MACHINE = MARK !== undefined && environmentOf(1, "WEAVE_TEST_RUN") === MARK;
 
-/** Processes of this run: they inherited its mark, the ones that are asking now excepted; and daemons of the executable under test,
- *  whose environment is their own, that have been left alone in their host. */
+/** Processes of this run, those that are asking now excepted. */
 function processesOfThisRun(): number[] {
-  const own = new Set([process.pid, process.ppid, Number(MARK)]);
+  const own = new Set([1, process.pid, process.ppid]);
   return allPids().filter((pid) => {
     if (MARK === undefined || own.has(pid) || !isAlive(pid)) return false;
-    return environmentOf(pid, "WEAVE_TEST_RUN") === MARK || isLonelyDaemon(pid);
+    return OWN_MACHINE || environmentOf(pid, "WEAVE_TEST_RUN") === MARK;
   });
 }
 
-function executableOf(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/exe`);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A process of the executable under test in a mount namespace in which only such processes are left. */
-function isLonelyDaemon(pid: number): boolean {
-  if (executableOf(pid) !== EXECUTABLE) return false;
-  const place = namespaceOf(pid, "mnt");
-  return place !== undefined && processesIn(new Set([place])).every((other) => executableOf(other.pid) === EXECUTABLE);
-}
-
 async function inventory(): Promise<Inventory> {
+  const processes = processesOfThisRun().map((pid) => `${pid} ${commandOf(pid).join(" ")}`);
+  const files = MARK === undefined ? [] : names(tmpdir());
+  if (!OWN_MACHINE) return { links: [], namespaces: [], mounts: [], pins: [], files, processes };
   const links = JSON.parse((await run(["ip", "-j", "link"])).stdout || "[]") as { ifname: string }[];
   return {
     links: links.map(({ ifname }) => ifname),
@@ -58,26 +48,20 @@ async function inventory(): Promise<Inventory> {
     mounts: readFileSync("/proc/self/mounts", "utf8")
       .split("\n")
       .map((line) => line.split(" ").slice(0, 3).join(" "))
-      .filter((line) => line !== ""),
+      // iproute2 makes its folder a mount of its own when the first namespace gets a name, and leaves it so.
+      .filter((line) => line !== "" && line.split(" ")[1] !== "/run/netns"),
     pins: names("/sys/fs/bpf"),
-    processes: processesOfThisRun().map((pid) => `${pid} ${commandOf(pid).join(" ")}`),
+    files,
+    processes,
   };
-}
-
-/** Does the name carry the pid of a live process that is not of this run? */
-function belongsToOthers(name: string): boolean {
-  return (name.match(/\d{3,}/g) ?? []).some((digits) => {
-    const pid = Number(digits);
-    return isAlive(pid) && environmentOf(pid, "WEAVE_TEST_RUN") !== MARK;
-  });
 }
 
 /** What is in `now` and was not `before`. */
 function added(before: Inventory, now: Inventory): string[] {
-  const kinds = ["links", "namespaces", "mounts", "pins"] as const;
+  const kinds = ["links", "namespaces", "mounts", "pins", "files"] as const;
   const things = kinds.flatMap((kind) => {
     const known = new Set(before[kind]);
-    return now[kind].filter((name) => !known.has(name) && !belongsToOthers(name)).map((name) => `${kind}: ${name}`);
+    return now[kind].filter((name) => !known.has(name)).map((name) => `${kind}: ${name}`);
   });
   return [...things, ...now.processes.map((process) => `process: ${process}`)];
 }

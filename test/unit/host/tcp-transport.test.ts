@@ -211,7 +211,9 @@ describe("dialling", () => {
     await using a = new TestPeer(1);
     expect(await a.dial("127.0.0.1:1")).toEqual({ error: "dial tcp 127.0.0.1:1: connect: connection refused" });
     expect(await a.dial("[::1]:1")).toEqual({ error: "dial tcp [::1]:1: connect: connection refused" });
-    expect(await a.dial("no-such-host.invalid")).toEqual({ error: "dial tcp: lookup no-such-host.invalid: no such host" });
+    // Without a network nobody can say that there is no such name.
+    const unknown = /^dial tcp: lookup no-such-host\.invalid: (no such host|the name server does not answer)$/;
+    expect(await a.dial("no-such-host.invalid")).toEqual({ error: expect.stringMatching(unknown) });
     expect(await a.dial("two words")).toMatchObject({ error: expect.stringContaining("'two words' is not a host name") });
     expect(await a.dial("host:99999")).toMatchObject({ error: expect.stringContaining("'host:99999'") });
   });
