@@ -12,7 +12,7 @@ import { type Cli, EXIT, outJson } from "./context.ts";
 import { dropOldRange, translateOldFlags } from "./old-flags.ts";
 import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
 import { requireDaemonPrivileges } from "./privileges.ts";
-import { DidNotStart, runningDaemon, startDaemon } from "./service.ts";
+import { runningDaemon, StillStarting, startDaemon } from "./service.ts";
 
 export const launch = command({
   name: "launch",
@@ -52,7 +52,7 @@ async function storeAndStart(cli: Cli, loaded: Loaded): Promise<Health> {
     return await startDaemon(cli, loaded.config);
   } catch (thrown) {
     // A daemon that cannot run with these options must not meet them again at the next boot.
-    if (thrown instanceof DidNotStart) {
+    if (!(thrown instanceof StillStarting)) {
       if (before === undefined) removeLaunchFile(dataDir);
       else writeLaunchFile(dataDir, before);
     }

@@ -37,7 +37,7 @@ export async function runningDaemon(client: ApiClient = localClient()): Promise<
   }
 }
 
-/** Starts the daemon and waits until it is ready. @throws {UserError} it did not get there; `ended` tells whether it is gone */
+/** Starts the daemon and waits until it is ready. @throws {StillStarting} it is not, so far @throws {UserError} it ended, or could not be started */
 export async function startDaemon(cli: Cli, config: DaemonConfig): Promise<Health> {
   if (!usesSystemd()) return await startByOurselves(cli, config);
   if (config.dataDir !== OPTIONS.dataDir.default) {
@@ -82,19 +82,25 @@ async function untilReady(cli: Cli, died: () => UserError | undefined, log: stri
   if (outcome?.health !== undefined) return outcome.health;
   if (outcome?.error !== undefined) throw outcome.error;
   const seconds = READY_LIMIT_MS / 1000;
-  throw new UserError("unavailable", `the daemon is not ready after ${seconds} s; it goes on trying`, `see ${log}`);
+  throw new StillStarting("unavailable", `the daemon is not ready after ${seconds} s; it goes on trying`, `see ${log}`);
 }
 
 function unlessUnreachable(thrown: unknown): undefined {
   if (!(thrown instanceof Unreachable)) throw thrown;
 }
 
-/** The daemon ended instead of getting ready. */
-export class DidNotStart extends UserError {}
+/** The daemon runs, and may get ready later. */
+export class StillStarting extends UserError {}
 
-function didNotStart(cli: Cli, how: string, lines: readonly string[], log: string): DidNotStart {
+/** How the daemon's line begins when it refuses to start. */
+const REFUSAL = "weave daemon: ";
+
+/** In the daemon's own words when it refused; otherwise after the end of its log. */
+function didNotStart(cli: Cli, how: string, lines: readonly string[], log: string): UserError {
+  const refusal = lines.findLast((line) => line.startsWith(REFUSAL));
+  if (refusal !== undefined) return new UserError("unavailable", refusal.slice(REFUSAL.length));
   for (const line of lines) cli.err(`${line}\n`);
-  return new DidNotStart("unavailable", `the daemon ended while starting: ${how}`, `see ${log}`);
+  return new UserError("unavailable", `the daemon ended while starting: ${how}`, `see ${log}`);
 }
 
 /** Ends the daemon and waits until it is gone; the network goes on forwarding. False: none was running. */

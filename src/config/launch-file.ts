@@ -4,7 +4,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
-import { errorText, UserError } from "../runtime/errors.ts";
+import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
 import { didYouMean } from "./nearest.ts";
 import type { OptionKind } from "./option.ts";
 import { OPTION_KEYS, OPTIONS, type OptionKey } from "./options.ts";
@@ -31,7 +31,7 @@ export function readLaunchFile(dataDir: string): LaunchFile | undefined {
     text = readFileSync(path, "utf8");
   } catch (thrown) {
     if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined;
-    throw new UserError("unavailable", `cannot read '${path}': ${errorText(thrown)}`, "run as root", { cause: thrown });
+    throw new UserError("unavailable", `cannot read '${path}': ${fileErrorText(thrown)}`, "run as root", { cause: thrown });
   }
   return parseLaunchFile(text, path);
 }
@@ -80,9 +80,14 @@ export function writeLaunchFile(dataDir: string, file: LaunchFile): void {
     syncDirectory(dirname(path));
   } catch (thrown) {
     discard(unfinished);
-    throw new UserError("unavailable", `cannot write '${path}': ${errorText(thrown)}`, "make room or choose another --data-dir", {
-      cause: thrown,
-    });
+    throw new UserError(
+      "unavailable",
+      `cannot write '${path}': ${fileErrorText(thrown)}`,
+      "make room or choose another --data-dir",
+      {
+        cause: thrown,
+      },
+    );
   }
 }
 

@@ -4,6 +4,7 @@
 import { type EnsuredBridge, ensureBridge } from "../host/bridge.ts";
 import type { BridgePlan } from "../host/bridge-plan.ts";
 import { Datapath } from "../host/datapath.ts";
+import { preparePins, removePins } from "../host/datapath-pins.ts";
 import { Links } from "../host/links.ts";
 import { hostAddresses, pathTo } from "../host/underlay.ts";
 import type { Ip } from "../net/ip.ts";
@@ -50,9 +51,19 @@ export class KernelPlane implements Switch, Disposable {
     this.mtuBytes = options.mtuBytes || automaticMtu(this.links, options.bridge);
     const { bridge, dataPort, mac } = options;
     this.#plan = { bridge, vxlan: `vxlan-${dataPort}`, port: dataPort, mtuBytes: this.mtuBytes, mac };
+    preparePins(this.#pinDir); // what is missing here is told while nothing has been touched
     this.isNew = this.links.get(bridge) === undefined;
+    using undo = new DisposableStack();
+    if (this.isNew) undo.defer(() => removePins(this.#pinDir));
     this.#devices = ensureBridge(this.links, this.#plan);
+    if (this.isNew) undo.defer(() => this.#removeDevices());
     this.#datapath = this.#openDatapath();
+    undo.move();
+  }
+
+  #removeDevices(): void {
+    this.links.delete(this.#devices.vxlanIndex);
+    this.links.delete(this.#devices.bridgeIndex);
   }
 
   [Symbol.dispose](): void {

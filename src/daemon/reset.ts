@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes everything of weave from this host. No daemon runs meanwhile; what is already gone is no error.
-import { readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError } from "../../native/errno.ts";
+import { MissingLibraryError } from "../../native/ffi.ts";
 import { launchFilePath } from "../config/launch-file.ts";
 import type { DaemonConfig } from "../config/load.ts";
 import { removeBridge } from "../host/bridge.ts";
@@ -45,11 +46,11 @@ function removeSwitch(links: Links, bridge: string): void {
       Datapath.open({ bridgeIfindex, vxlanIfindex: vxlan.index, pinDir: PIN_DIRECTORY, log: silentLog }).remove();
       return;
     } catch (thrown) {
-      // Pins of a switch that cannot be taken over any more: without their files the kernel lets them go.
-      if (!(thrown instanceof UserError) && !isSystemError(thrown)) throw thrown;
+      // A switch that cannot be taken over any more, or no libbpf to do it with: without its pins the kernel lets it go.
+      if (!(thrown instanceof UserError) && !(thrown instanceof MissingLibraryError) && !isSystemError(thrown)) throw thrown;
     }
   }
-  rmSync(PIN_DIRECTORY, { recursive: true, force: true });
+  if (existsSync(PIN_DIRECTORY)) rmSync(PIN_DIRECTORY, { recursive: true, force: true });
 }
 
 /** Their names are the operator's, so only the records tell which are ours. */

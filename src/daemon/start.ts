@@ -11,6 +11,7 @@ import { logOutput } from "../host/log-output.ts";
 import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
 import { ServiceManager } from "../host/systemd.ts";
+import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
 import { Mesh } from "../mesh/mesh.ts";
@@ -49,6 +50,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   const log = createLog({ level: config.logLevel, write: logOutput({ env: process.env, clock }) });
   await using owned = new AsyncDisposableStack();
   owned.use(lockHost());
+  checkListen(config.host, config.port); // who holds it may be another network's daemon, on a bridge and a data port of the same names
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   });

@@ -8,8 +8,9 @@ import type { ObjectKind } from "../../native/bpf/objects.ts";
 import { isSystemError } from "../../native/errno.ts";
 import { BpfMap } from "../../native/libbpf/map.ts";
 import { BpfObject } from "../../native/libbpf/object.ts";
+import { libbpf } from "../../native/libbpf/symbols.ts";
 import { close, fileSystemType, O, open } from "../../native/libc/fd.ts";
-import { errorText, UserError } from "../runtime/errors.ts";
+import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 
 const BPF_FS_MAGIC = 0xcafe4a11; // linux/magic.h
@@ -34,8 +35,10 @@ export function linksFolder(pinDir: string): string {
   return join(pinDir, "links");
 }
 
-/** Makes `pinDir` and checks that it can hold pins. @throws {UserError} no BPF file system there */
+/** Makes `pinDir` and checks that a switch can be kept there. @throws {UserError} there is no BPF file system, or it cannot be written
+ *  @throws {MissingLibraryError} libbpf is not installed */
 export function preparePins(pinDir: string): void {
+  libbpf();
   const parent = existsSync(pinDir) ? pinDir : dirname(pinDir);
   if (!isBpfFileSystem(parent)) {
     throw new UserError(
@@ -44,7 +47,14 @@ export function preparePins(pinDir: string): void {
       "mount it with 'mount -t bpf bpf /sys/fs/bpf' (systemd does it at boot)",
     );
   }
-  mkdirSync(linksFolder(pinDir), { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(linksFolder(pinDir), { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    const hint = "see how it is mounted with 'findmnt -t bpf'";
+    throw new UserError("unavailable", `cannot keep the switch in '${pinDir}': ${fileErrorText(thrown)}`, hint, {
+      cause: thrown,
+    });
+  }
 }
 
 function isBpfFileSystem(path: string): boolean {

@@ -8,6 +8,7 @@ import { close } from "../../native/libc/fd.ts";
 import { type Capability, missingCapabilities } from "../../native/libc/process.ts";
 import { AF, unixAddress } from "../../native/libc/sockaddr.ts";
 import { connect, peerCredentials, SOCK, socket } from "../../native/libc/socket.ts";
+import { fileErrorText, UserError } from "../runtime/errors.ts";
 
 /** A log above this is set aside as `….1` when the next daemon starts. */
 const LOG_LIMIT_BYTES = 8 * 1024 * 1024;
@@ -33,12 +34,12 @@ export interface DetachedProcess {
 }
 
 /** Starts a program in a session of its own, so that it outlives the terminal, with its output appended to a log.
- *  @throws {Error} it cannot be started, or the log cannot be opened */
+ *  @throws {UserError} the log cannot be written @throws {Error} it cannot be started */
 export function startDetached(
   command: readonly string[],
   options: { readonly logPath: string; readonly env: Readonly<Record<string, string>> },
 ): DetachedProcess {
-  const log = openLog(options.logPath);
+  const log = openLogOrRefuse(options.logPath);
   try {
     const child = Bun.spawn([...command], {
       detached: true,
@@ -60,6 +61,17 @@ export function startDetached(
 function endOf({ exitCode, signalCode }: Pick<Bun.Subprocess, "exitCode" | "signalCode">): string | undefined {
   if (signalCode !== null) return `signal ${signalCode}`;
   return exitCode === null ? undefined : `exit code ${exitCode}`;
+}
+
+function openLogOrRefuse(path: string): ReturnType<typeof openLog> {
+  try {
+    return openLog(path);
+  } catch (thrown) {
+    const why = fileErrorText(thrown);
+    throw new UserError("unavailable", `cannot write the daemon's log '${path}': ${why}`, "it needs a writable /run", {
+      cause: thrown,
+    });
+  }
 }
 
 function openLog(path: string): { readonly fd: number; readonly size: number } {

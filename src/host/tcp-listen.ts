@@ -16,6 +16,11 @@ export function listenTcp(host: Ip | undefined, port: number, handler: SocketHan
   }
 }
 
+/** Fails as `listenTcp` would, and leaves the port as it was: for telling before anything else is done. @throws {UserError} */
+export function checkListen(host: Ip | undefined, port: number): void {
+  listenTcp(host, port, { open: (socket) => void socket.terminate(), data: () => {} }).stop(true);
+}
+
 function listenEverywhere<Listener>(listenOn: (hostname: string) => Listener): Listener {
   try {
     return listenOn("::"); // takes IPv4 too

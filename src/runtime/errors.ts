@@ -55,3 +55,9 @@ export function invariant(condition: unknown, why: string): asserts condition {
 export function errorText(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** Why a file cannot be had, without the error number, call and path that Node puts around it: `read-only file system`. */
+export function fileErrorText(thrown: unknown): string {
+  const text = errorText(thrown);
+  return /^E[A-Z0-9]+: (.+), \w+(?: '.*)?$/.exec(text)?.[1] ?? text;
+}
