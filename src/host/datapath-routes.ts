@@ -31,7 +31,9 @@ export class RouteTables {
   readonly #object: BpfObject;
   readonly #fanout: number;
   readonly #log: Log;
-  #warned = new Set<number>(); // sources whose tree was cut, so that it is said once
+  // What was said once.
+  readonly #warned = new Set<number>(); // sources whose tree was cut
+  readonly #refused = new Set<ShortId>(); // neighbours with another data port
 
   constructor(object: BpfObject, kind: ObjectKind, log: Log) {
     this.#object = object;
@@ -50,8 +52,10 @@ export class RouteTables {
     return { neighbours, nextHops: this.#readNextHops(), floods };
   }
 
-  /** Returns how many elements were written or removed. */
-  apply(plan: DatapathPlan, underlay: Underlay): number {
+  /** Returns how many elements were written or removed. A neighbour with another data port than ours is left out: the VXLAN device sends to
+   *  its own port only. */
+  apply(wanted: DatapathPlan, dataPort: number, underlay: Underlay): number {
+    const plan = this.#reachable(wanted, dataPort);
     const endpoints = table(
       [...plan.neighbours].map(([id, { address }]) => [encodeU32(id), encodeEndpoint(underlay.endpoint(address))]),
     );
@@ -125,6 +129,28 @@ export class RouteTables {
       });
     }
     return { parent: flood.parent, hops: flood.hops.slice(0, this.#fanout) };
+  }
+
+  #reachable(plan: DatapathPlan, dataPort: number): DatapathPlan {
+    const others = [...plan.neighbours].filter(([, neighbour]) => neighbour.dataPort !== dataPort);
+    if (others.length === 0) return plan;
+    const refused = new Set(others.map(([id]) => id));
+    for (const [id, { address, dataPort: port }] of others) {
+      if (this.#refused.has(id)) continue;
+      this.#refused.add(id);
+      this.#log.warn("no data path to a neighbour with another data port", { address, port, reason: `ours is ${dataPort}` });
+    }
+    const isReachable = (id: ShortId) => !refused.has(id);
+    return {
+      self: plan.self,
+      neighbours: new Map([...plan.neighbours].filter(([id]) => isReachable(id))),
+      nextHops: new Map([...plan.nextHops].filter(([, hop]) => isReachable(hop))),
+      floods: new Map(
+        [...plan.floods]
+          .filter(([, { parent }]) => isReachable(parent as ShortId))
+          .map(([id, { parent, hops }]) => [id, { parent, hops: hops.filter(isReachable) }]),
+      ),
+    };
   }
 
   #read(name: "endpoints" | "neighbours" | "floods"): Table {

@@ -4,34 +4,23 @@
 //
 // The methods act in the calling thread's network namespace; the object is to be used in the one it was opened in.
 import { rmSync } from "node:fs";
-import { DROP_REASONS, type DropReason, EVENTS, PEER_COUNTS, SETTING_FLAG, type SwitchEvent } from "../../native/bpf/maps.ts";
+import { SETTING_FLAG } from "../../native/bpf/maps.ts";
 import { type ObjectKind, readObject } from "../../native/bpf/objects.ts";
 import { isSystemError } from "../../native/errno.ts";
-import { kernelNanoseconds } from "../../native/libbpf/ktime.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
-import type { ShortId } from "../mesh/peer-name.ts";
+import { SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { DatapathPlan } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
-import {
-  decodeMacKey,
-  decodePeerCounts,
-  decodeSettings,
-  encodeMacKey,
-  encodeSettings,
-  encodeU32,
-  type PeerTraffic,
-  readMacEntry,
-  type Settings,
-  sumCounts,
-  type Traffic,
-} from "./datapath-codec.ts";
+import { readCounters, readPeer, type SwitchCounters } from "./datapath-counters.ts";
 import { type AttachKind, chooseAttach, detachAll, type Hook, Hooks } from "./datapath-hooks.ts";
+import { type LearnedMac, MacTable } from "./datapath-macs.ts";
 import { copyMaps, linksFolder, loadSwitch, preparePins, removePins } from "./datapath-pins.ts";
 import { type PortPolicy, PortTables } from "./datapath-ports.ts";
 import { type ProbeReply, Probes } from "./datapath-probes.ts";
 import { RouteTables } from "./datapath-routes.ts";
+import { changeSettings, nextGeneration, readSettings } from "./datapath-settings.ts";
 import { Underlay } from "./datapath-underlay.ts";
 import { ProbeSocket } from "./probe-socket.ts";
 
@@ -73,8 +62,8 @@ export class Datapath implements Disposable {
   readonly #routes: RouteTables;
   readonly #ports: PortTables;
   readonly #probes: Probes;
+  readonly #macs: MacTable;
   #watched: readonly number[] = [];
-  readonly #refusedBefore = new Set<ShortId>(); // neighbours with another data port, so that it is said once
 
   private constructor(
     options: DatapathOptions,
@@ -93,6 +82,7 @@ export class Datapath implements Disposable {
     this.#routes = new RouteTables(object, kind, options.log);
     this.#ports = new PortTables(object);
     this.#probes = new Probes(object.map("probes"));
+    this.#macs = new MacTable(object);
   }
 
   /** Loads the switch and attaches it to the VXLAN device, using the maps that are pinned and exchanging programs without losing a frame.
@@ -148,10 +138,10 @@ export class Datapath implements Disposable {
   /** Makes the kernel hold the plan: only what differs is touched, in an order that never leaves half a route. A neighbour with another data
    *  port than ours cannot be reached, because the VXLAN device sends to its own port only: it is left out, and said so. */
   apply(plan: DatapathPlan): { changed: number } {
-    const settings = readSettings(this.#object);
-    const isNewSelf = settings.self !== plan.self;
-    if (isNewSelf) this.#object.map("settings").set(encodeU32(0), encodeSettings({ ...settings, self: plan.self }));
-    const changed = this.#routes.apply(this.#reachable(plan, settings.dataPort), this.#underlay);
+    const { self, dataPort } = readSettings(this.#object);
+    const isNewSelf = self !== plan.self;
+    if (isNewSelf) changeSettings(this.#object, { self: plan.self });
+    const changed = this.#routes.apply(plan, dataPort, this.#underlay);
     return { changed: changed + (isNewSelf ? 1 : 0) };
   }
 
@@ -162,7 +152,7 @@ export class Datapath implements Disposable {
     const before = this.#ports.policies().get(ifindex);
     this.#ports.set(ifindex, policy, link?.kind === "veth" && link.peerNetnsId !== undefined);
     // The MAC table says how a port's MACs are reached.
-    if (before && (before.bypass ?? true) !== (policy.bypass ?? true)) this.#forgetMacsOf(ifindex, before);
+    if (before && (before.bypass ?? true) !== (policy.bypass ?? true)) this.#macs.forgetPort(ifindex, before.mac);
     for (const hook of portHooks(ifindex)) this.#hooks.ensure(hook);
   }
 
@@ -170,7 +160,7 @@ export class Datapath implements Disposable {
   detachPort(ifindex: number): void {
     const policy = this.#ports.policies().get(ifindex);
     this.#ports.remove(ifindex);
-    this.#forgetMacsOf(ifindex, policy);
+    this.#macs.forgetPort(ifindex, policy?.mac);
     for (const hook of portHooks(ifindex)) this.#hooks.detach(hook);
   }
 
@@ -223,45 +213,22 @@ export class Datapath implements Disposable {
 
   /** Frames a direct neighbour handed to us and we to it, probes included. */
   activity(neighbour: ShortId): { received: number; sent: number } {
-    const traffic = this.#peerTraffic(neighbour);
+    const traffic = readPeer(this.#object, neighbour);
     return { received: traffic.fromNeighbour.packets, sent: traffic.toNeighbour.packets };
   }
 
-  counters(): {
-    readonly drops: Readonly<Record<DropReason, Traffic>>;
-    readonly events: Readonly<Record<SwitchEvent, Traffic>>;
-    /** Known peers, and frames flooded along trees under 0xfff. */
-    readonly peers: ReadonlyMap<ShortId, PeerTraffic>;
-  } {
+  counters(): SwitchCounters {
     const plan = this.read();
-    const ids = new Set<ShortId>([...(plan?.nextHops.keys() ?? []), ...(plan?.neighbours.keys() ?? []), 0xfff as ShortId]);
-    return {
-      drops: this.#countsByName("drops", DROP_REASONS),
-      events: this.#countsByName("events", EVENTS),
-      peers: new Map([...ids].sort((a, b) => a - b).map((id) => [id, this.#peerTraffic(id)])),
-    };
+    const ids = [...(plan?.nextHops.keys() ?? []), ...(plan?.neighbours.keys() ?? []), SHORT_ID_FLOOD as ShortId];
+    return readCounters(this.#object, new Set(ids));
   }
 
-  /** The MAC table, entries that have aged left out. `ifindex` 0: behind the bridge at a link that is no port of ours, or remote. */
-  macs(): { mac: Mac; peer: ShortId | 0; ifindex: number; ageMs: number }[] {
-    const now = kernelNanoseconds();
-    const { ageNs } = readSettings(this.#object);
-    const found: { mac: Mac; peer: ShortId | 0; ifindex: number; ageMs: number }[] = [];
-    for (const { count, keys, values } of this.#object.map("macs").chunks()) {
-      for (let i = 0; i < count; i++) {
-        const { peer, ifindex, stampNs } = readMacEntry(values, i * 16);
-        const age = now > stampNs ? now - stampNs : 0n;
-        if (age <= ageNs)
-          found.push({ mac: decodeMacKey(keys, i * 8), peer: peer as ShortId | 0, ifindex, ageMs: Number(age / NS_PER_MS) });
-      }
-    }
-    return found;
+  /** The MAC table, entries that have aged left out. */
+  macs(): LearnedMac[] {
+    return this.#macs.list();
   }
   forgetMac(mac: Mac): void {
-    if (!this.#object.map("macs").delete(encodeMacKey(mac))) return;
-    // Ports remember their last source: a new generation makes them look again.
-    const settings = readSettings(this.#object);
-    this.#object.map("settings").set(encodeU32(0), encodeSettings({ ...settings, generation: (settings.generation + 1) >>> 0 }));
+    this.#macs.forget(mac);
   }
 
   /** Detaches and unpins everything of ours; the object cannot be used afterwards. */
@@ -309,54 +276,6 @@ export class Datapath implements Disposable {
       throw thrown;
     }
   }
-
-  #reachable(plan: DatapathPlan, dataPort: number): DatapathPlan {
-    const others = [...plan.neighbours].filter(([, neighbour]) => neighbour.dataPort !== dataPort);
-    if (others.length === 0) return plan;
-    const refused = new Set(others.map(([id]) => id));
-    for (const [id, { address, dataPort: port }] of others) {
-      if (this.#refusedBefore.has(id)) continue;
-      this.#refusedBefore.add(id);
-      this.#options.log.warn("no data path to a neighbour with another data port", {
-        address,
-        port,
-        reason: `ours is ${dataPort}`,
-      });
-    }
-    return {
-      self: plan.self,
-      neighbours: new Map([...plan.neighbours].filter(([id]) => !refused.has(id))),
-      nextHops: new Map([...plan.nextHops].filter(([, hop]) => !refused.has(hop))),
-      floods: new Map(
-        [...plan.floods]
-          .filter(([, flood]) => !refused.has(flood.parent as ShortId))
-          .map(([id, flood]) => [id, { parent: flood.parent, hops: flood.hops.filter((hop) => !refused.has(hop)) }]),
-      ),
-    };
-  }
-
-  #forgetMacsOf(ifindex: number, policy: PortPolicy | undefined): void {
-    const macs = this.#object.map("macs");
-    const isThere = (value: Uint8Array) => readMacEntry(value, 0).ifindex === ifindex;
-    if (policy?.mac !== undefined) {
-      const key = encodeMacKey(policy.mac);
-      const value = macs.get(key);
-      if (value && isThere(value)) macs.delete(key);
-      return;
-    }
-    for (const [key, value] of macs.entries()) if (isThere(value)) macs.delete(key);
-  }
-
-  #peerTraffic(peer: ShortId): PeerTraffic {
-    return decodePeerCounts(this.#object.map("peers").get(encodeU32(peer)) ?? new Uint8Array(PEER_COUNTS.size));
-  }
-  #countsByName<Name extends string>(map: "drops" | "events", names: readonly Name[]): Record<Name, Traffic> {
-    const counts = names.map((name, index) => {
-      const value = this.#object.map(map).get(encodeU32(index));
-      return [name, value ? sumCounts(value, 16) : { packets: 0, bytes: 0 }] as const;
-    });
-    return Object.fromEntries(counts) as Record<Name, Traffic>; // every name is there
-  }
 }
 
 function portHooks(ifindex: number): Hook[] {
@@ -366,26 +285,17 @@ function portHooks(ifindex: number): Hook[] {
   ];
 }
 
-function readSettings(object: BpfObject): Settings {
-  const bytes = object.map("settings").get(encodeU32(0));
-  if (bytes === undefined) throw new TypeError("the settings of the switch have no element");
-  return decodeSettings(bytes);
-}
-
 function writeSettings(object: BpfObject, vxlanIfindex: number, dataPort: number, tuning: DatapathTuning): void {
-  const { self, generation } = readSettings(object);
   let flags = 0;
   if (tuning.bypass ?? true) flags |= SETTING_FLAG.BYPASS;
   if (tuning.unwrap ?? true) flags |= SETTING_FLAG.DECAP;
-  const settings: Settings = {
-    self,
+  changeSettings(object, {
     vxlanIfindex,
     flags,
     ttl: tuning.ttl ?? TTL,
     ageNs: BigInt(tuning.macAgeMs ?? MAC_AGE_MS) * NS_PER_MS,
     stampNs: BigInt(tuning.macStampMs ?? MAC_STAMP_MS) * NS_PER_MS,
     dataPort,
-    generation: (generation + 1) >>> 0,
-  };
-  object.map("settings").set(encodeU32(0), encodeSettings(settings));
+  });
+  nextGeneration(object);
 }

@@ -2,6 +2,8 @@
 // Every group frame reaches every container exactly once, known unicast only its addressee: in every shape, past the bridge and over it, with
 // the object for today's kernels and with the one for old ones.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { ping } from "./ping.ts";
+import { planOf } from "./plans.ts";
 import { sendEverything, sendKnownUnicast, Tally } from "./tally.ts";
 import { World, type WorldOptions } from "./world.ts";
 
@@ -96,4 +98,22 @@ test("while routes change between a ring and a chain no frame is doubled, and no
   sendEverything(after, 3);
   sendKnownUnicast(after, 3);
   expect(await after.faults()).toEqual([]);
+});
+
+test("a neighbour with another data port is left out with its routes and trees, and nothing is sent to it", () => {
+  using world = new World({ cables: SHAPES.chain });
+  const a = world.node("a");
+  const plan = planOf(world, a);
+  const b = world.node("b").id;
+  const moved = new Map([...plan.neighbours].map(([id, neighbour]) => [id, { ...neighbour, dataPort: 7000 }]));
+  a.apply({ ...plan, neighbours: moved });
+  const held = a.inside(() => a.datapath.read());
+  expect(held?.neighbours.size).toBe(0);
+  expect(held?.nextHops.size).toBe(0);
+  expect([...(held?.floods ?? [])]).toEqual([[a.id, { parent: 0, hops: [] }]]);
+  const before = a.datapath.activity(b).sent;
+  ping(world.guest("a"), world.guest("b").address, "-c", "2", "-i", "0.01", "-W", "0.1");
+  expect(a.datapath.activity(b).sent).toBe(before);
+  expect(a.apply(plan)).toBeGreaterThan(0);
+  expect(ping(world.guest("a"), world.guest("b").address).received).toBe(3);
 });

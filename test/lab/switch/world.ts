@@ -5,6 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Datapath, type DatapathOptions, type DatapathTuning, type PortPolicy } from "../../../src/host/datapath.ts";
+import { Links } from "../../../src/host/links.ts";
 import type { ShortId } from "../../../src/mesh/peer-name.ts";
 import { type Cidr, parseCidr } from "../../../src/net/cidr.ts";
 import { type Ip, parseIp } from "../../../src/net/ip.ts";
@@ -138,6 +139,15 @@ export class Node {
     ipBatch(this.netns, `link del ${guest.port}`);
     this.inside(() => this.datapath.detachPort(guest.ifindex));
   }
+  // The kernel lets a bridge's port forward some time after it is up (linkwatch, at most once a second).
+  #waitForPort(ifindex: number): void {
+    using links = this.inside(() => Links.open());
+    const deadline = performance.now() + 5_000;
+    while (links.get(ifindex)?.port?.forwarding !== true) {
+      if (performance.now() > deadline) throw new Error(`port ${ifindex} of ${this.name} does not forward`);
+      Bun.sleepSync(1);
+    }
+  }
   addGuest(
     options: { address?: string; mac?: string; unguarded?: boolean; attach?: boolean; macLimit?: number; silent?: boolean } = {},
   ): Guest {
@@ -168,6 +178,7 @@ export class Node {
     ipBatch(netns, "link set ethwe up", `addr add ${address}/16 dev ethwe`);
     if (!options.silent) ipBatch(netns, `addr add ${address6}/64 dev ethwe nodad`);
     this.guests.push(guest);
+    this.#waitForPort(ifindex);
     return guest;
   }
 }
