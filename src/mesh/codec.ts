@@ -5,11 +5,12 @@ import { Packr } from "msgpackr/pack";
 import { ProtocolError } from "../runtime/errors.ts";
 import { PEERS_MAX, REVOKED_MAX, readBoolean, readBytes, readHex, readInteger, readList, readName, readText } from "./fields.ts";
 import type { Message } from "./message.ts";
+import { VERSION_MAX } from "./record.ts";
 import { packDelta, packRecord, packUid, readDelta, readRecord, readUid } from "./record-codec.ts";
 
 const UINT32_MAX = 2 ** 32 - 1;
 const CHANNELS_MAX = 64;
-const VERSION_MAX = Number.MAX_SAFE_INTEGER;
+const SEQUENCE_MAX = Number.MAX_SAFE_INTEGER;
 
 // The entry `msgpackr/pack` is the library without its native add-on. No records extension, plain arrays only.
 const packr = new Packr({ useRecords: false, mapsAsObjects: false, moreTypes: false });
@@ -123,7 +124,7 @@ const READERS: readonly (((fields: Fields) => Message) | undefined)[] = [
     root: readName(root),
     source: readName(source),
     uid: readUid(uid),
-    sequence: readInteger(sequence, VERSION_MAX, "sequence"),
+    sequence: readInteger(sequence, SEQUENCE_MAX, "sequence"),
     channel: channelName(channel),
     payload: readBytes(payload, "gossip"),
   }),

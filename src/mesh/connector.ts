@@ -5,6 +5,7 @@
 import { parseHostPort } from "../net/endpoint.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { dialAddress, ipOf, withPort } from "./address.ts";
 import { limitReason } from "./admission.ts";
@@ -12,7 +13,7 @@ import { type Attempt, Dialer } from "./dialer.ts";
 import { addressesOf, choosePeers, dialsFirst, SECOND_DIALLER_MS, wantedDegree } from "./discovery.ts";
 import type { Acquaintance } from "./neighbour.ts";
 import type { Neighbours, Outcome } from "./neighbours.ts";
-import type { PeerName } from "./peer-name.ts";
+import { formatPeerName, type PeerName } from "./peer-name.ts";
 import type { HelloSource, Link, Transport } from "./ports.ts";
 import type { Topology } from "./topology.ts";
 
@@ -23,6 +24,7 @@ const LOST_KEEP_MS = 24 * 3600_000;
 export interface ConnectorPorts {
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Log;
   readonly transport: Transport;
   readonly hello: HelloSource;
   readonly neighbours: Neighbours;
@@ -58,7 +60,17 @@ export class Connector {
       isSatisfied: (attempt) => this.#isSatisfied(attempt),
       isSettled: ({ peer }) => peer !== undefined && ports.neighbours.get(peer)?.welcomed === true,
       limitReached: (attempt) => (ports.limitFor(attempt.peer) === undefined ? undefined : limitReason(ports.limit)),
+      missed: (attempt, isNews) => this.#tell(attempt, isNews),
     });
+  }
+
+  /** People wait for their targets; that another peer cannot be reached yet is nothing unusual. */
+  #tell({ key, kind, peer, state, reason, lastAddress }: Attempt, isNews: boolean): void {
+    const { log } = this.#ports;
+    const who = kind === "target" ? { target: key } : { peer: peer && formatPeerName(peer), address: lastAddress };
+    const fields = { ...who, reason, retry: state.is === "given-up" ? "never" : undefined };
+    if (kind === "target" && isNews) log.warn("cannot connect", fields);
+    else log.debug("cannot connect", fields);
   }
 
   attempts(): Iterable<Attempt> {
@@ -86,6 +98,7 @@ export class Connector {
       this.#targets.add(target);
       this.#dialer.want(target, "target", undefined);
     }
+    this.#dialer.wake((attempt) => attempt.kind === "target" && targets.includes(attempt.key));
   }
 
   forget(targets: readonly string[]): void {
@@ -124,7 +137,8 @@ export class Connector {
 
   /** A control connection is gone; `facts` as they were. */
   closed(facts: Acquaintance, reason: string, wasWelcomed: boolean, isFinal: boolean): void {
-    if (!wasWelcomed) this.#dialer.refused(facts.name, reason, isFinal);
+    if (wasWelcomed) this.#dialer.worked(facts.name);
+    else this.#dialer.refused(facts.name, reason, isFinal);
     if (this.#isStopped) return;
     this.#dialer.refresh();
   }

@@ -17,10 +17,10 @@ import { alive, askAlive, conflict, hear, MESH_CHANNEL, type MeshListener, pathD
 import type { Neighbour } from "./neighbour.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
-import type { PeerName, ShortId } from "./peer-name.ts";
+import { formatPeer, type PeerName, type ShortId } from "./peer-name.ts";
 import type { Gossip, Hello } from "./ports.ts";
 import { Publisher } from "./publisher.ts";
-import { applyDelta, type PeerRecord } from "./record.ts";
+import { applyDelta, type PeerRecord, versionAfter } from "./record.ts";
 import type { RestoredMesh } from "./restore.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
@@ -128,6 +128,7 @@ export class MeshCore {
     this.connector = new Connector({
       clock,
       random,
+      log: ports.log,
       transport: ports.transport,
       hello: (address) => this.hello(address),
       neighbours: this.neighbours,
@@ -200,13 +201,14 @@ export class MeshCore {
       revokedKeys: () => this.revocations.list(),
       channelDigests: () => this.gossip.digests(),
       compareChannels: (neighbour, theirs) => this.gossip.compare(neighbour, theirs),
-      merge: (records) => this.exchange.mergeAll(records),
+      merge: (records, from) => this.exchange.mergeAll(records, from),
       ownSeen: (seen) => this.exchange.ownSeen(seen),
     });
   }
 
   #createExchange(): RecordExchange {
     return new RecordExchange({
+      clock: this.ports.clock,
       log: this.ports.log,
       topology: this.topology,
       neighbours: this.neighbours,
@@ -218,6 +220,7 @@ export class MeshCore {
       overbid: (seen) => this.conflicts.ownSeen(seen),
       hint: (peer) => this.liveness.hint(peer),
       appeared: (peer) => this.connector.signOfLife(peer),
+      full: () => this.#full(),
       changed: (whose) => this.#recordsChanged(whose),
     });
   }
@@ -276,7 +279,7 @@ export class MeshCore {
     return {
       name,
       uid: this.uid,
-      version: (restored?.version ?? 0) + 1,
+      version: versionAfter(restored?.version ?? 0),
       nickname,
       shortId,
       key: this.key,
@@ -337,7 +340,11 @@ export class MeshCore {
   }
 
   #gone(neighbour: Neighbour, reason: string): void {
-    this.ports.log.info("neighbour gone", { peer: neighbour.name, address: neighbour.facts.address, reason });
+    const { name, facts, welcomed } = neighbour;
+    const fields = { peer: formatPeer(name, facts.nickname), address: facts.address, reason };
+    // One that was refused has never been with us; whoever dialled it tells the reason.
+    if (welcomed) this.ports.log.info("neighbour gone", fields);
+    else this.ports.log.debug("neighbour gone", fields);
     this.liveness.forget(neighbour.name);
     if (neighbour.welcomed && !neighbour.hasLeft) this.connector.lost(neighbour.facts);
     this.#neighbourChanged();
@@ -377,6 +384,11 @@ export class MeshCore {
   }
 
   // Topology
+
+  #full(): void {
+    const reason = "more peers or connections are told of than a network can have: new ones are not taken in";
+    if (this.warnings.raise("full", reason)) this.ports.log.warn("network full", { reason });
+  }
 
   #recordsChanged(whose: "ours" | "theirs"): void {
     this.routes.changed(whose === "ours" ? "now" : "soon");
@@ -432,7 +444,8 @@ export class MeshCore {
   }
 
   #sweep(): void {
-    for (const record of this.topology.sweep()) this.exchange.forget(record.name);
+    this.topology.sweep();
+    this.exchange.sweep();
   }
 }
 

@@ -40,6 +40,8 @@ export interface Attempt {
 }
 
 interface Slot extends Attempt {
+  /** The reason last told; empty when there is none, or it has worked since. */
+  told: string;
   turn: number;
   timer: Disposable | undefined;
   dial: Disposable | undefined;
@@ -58,6 +60,8 @@ export interface DialerPorts {
   isSettled(attempt: Attempt): boolean;
   /** Set when whoever that is may not become a neighbour. */
   limitReached(attempt: Attempt): string | undefined;
+  /** It failed once more; `isNews`: for another reason than before. */
+  missed(attempt: Attempt, isNews: boolean): void;
 }
 
 export class Dialer {
@@ -90,6 +94,7 @@ export class Dialer {
       reason: "",
       sinceMs,
       lastAddress: "",
+      told: "",
       turn: 0,
       timer: undefined,
       dial: undefined,
@@ -135,6 +140,11 @@ export class Dialer {
   refused(peer: PeerName, reason: string, isFinal: boolean): void {
     for (const slot of this.#slots.values())
       if (slot.peer === peer && slot.state.is === "satisfied") this.#fail(slot, reason, isFinal);
+  }
+
+  /** The peer was connected and is not any more: that it cannot be reached is news again. */
+  worked(peer: PeerName): void {
+    for (const slot of this.#slots.values()) if (slot.peer === peer) slot.told = "";
   }
 
   stop(): void {
@@ -220,11 +230,13 @@ export class Dialer {
   #fail(slot: Slot, reason: string, isFinal: boolean): void {
     slot.reason = reason;
     slot.failures++;
-    if (!isFinal) {
-      this.#wait(slot, backoffMs(this.#ports.random, slot.failures));
-      return;
+    if (!isFinal) this.#wait(slot, backoffMs(this.#ports.random, slot.failures));
+    else {
+      this.#cancel(slot);
+      this.#enter(slot, { is: "given-up" });
     }
-    this.#cancel(slot);
-    this.#enter(slot, { is: "given-up" });
+    const isNews = slot.told !== reason;
+    slot.told = reason;
+    this.#ports.missed(slot, isNews);
   }
 }

@@ -12,7 +12,7 @@ import type { Message } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { Wire } from "./options.ts";
-import type { PeerName } from "./peer-name.ts";
+import { formatPeer, type PeerName } from "./peer-name.ts";
 import type { Sync } from "./sync.ts";
 
 export interface Recipients {
@@ -36,7 +36,7 @@ export function dispatch(parts: Recipients, neighbour: Neighbour, bytes: Uint8Ar
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     parts.badMessages.add("unreadable");
-    parts.log.warn("message not understood", { peer: neighbour.name, reason: errorText(error) });
+    parts.log.warn("message not understood", { peer: formatPeer(neighbour.name, neighbour.facts.nickname), reason: errorText(error) });
     return;
   }
   if (message) hand(parts, neighbour, message, bytes);

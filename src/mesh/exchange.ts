@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records on the move: ours to everyone, others' changes in and onward, and what each new record means for the parts of the mesh.
+// Records on the move: ours to everyone, others' changes in and onward, and what each new record means for the parts of the mesh. A peer we are
+// connected to speaks for itself: what others say of it is only a reason to ask it.
+import type { Clock, Instant } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import { encodeMessage } from "./codec.ts";
+import { PEERS_MAX } from "./fields.ts";
 import type { GossipChannels } from "./gossip.ts";
 import type { Message, RecordVersion } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { PeerName } from "./peer-name.ts";
-import type { PeerRecord, RecordDelta } from "./record.ts";
+import { isLater, isNewer, type PeerRecord, type RecordDelta } from "./record.ts";
 import type { Revocations } from "./revocations.ts";
 import type { Topology } from "./topology.ts";
 
+/** Passed on by then everywhere. */
+const RELAYED_KEEP_MS = 60_000;
+
 export interface ExchangePorts {
+  readonly clock: Clock;
   readonly log: Log;
   readonly topology: Topology;
   readonly neighbours: Neighbours;
@@ -21,14 +28,16 @@ export interface ExchangePorts {
   flush(): void;
   /** Our own record as published. */
   own(): PeerRecord;
-  /** Asks `neighbour` for the whole record of `name`. */
-  want(neighbour: Neighbour, name: PeerName): void;
-  /** Our name with another life, at least as high as ours. */
+  /** Asks `neighbour` for the whole record of `name`. False: somebody was asked just before. */
+  want(neighbour: Neighbour, name: PeerName): boolean;
+  /** Our name with a version that is not older than ours and not ours. */
   overbid(seen: RecordVersion): void;
   /** A neighbour may be dead. */
   hint(peer: PeerName): void;
   /** A peer has (re)appeared. */
   appeared(peer: PeerName): void;
+  /** There is no room for more peers or connections. */
+  full(): void;
   /** Some record changed. */
   changed(whose: "ours" | "theirs"): void;
 }
@@ -36,7 +45,7 @@ export interface ExchangePorts {
 export class RecordExchange {
   readonly #ports: ExchangePorts;
   /** What was passed on although we could not apply it. */
-  readonly #relayed = new Map<PeerName, { uid: string; version: number }>();
+  readonly #relayed = new Map<PeerName, { uid: string; version: number; at: Instant }>();
 
   constructor(ports: ExchangePorts) {
     this.#ports = ports;
@@ -56,9 +65,14 @@ export class RecordExchange {
     const { topology } = this.#ports;
     const change = message.type === "delta" ? message.delta : message.record;
     if (message.type === "record" && this.#ports.revocations.has(message.record.key)) return;
+    if (this.#isHearsay(neighbour, change)) return;
     const before = topology.get(change.name);
     const merged = message.type === "delta" ? topology.mergeDelta(message.delta) : topology.merge(message.record);
     if (merged === "known") return;
+    if (merged === "full") {
+      this.#ports.full();
+      return;
+    }
     if (merged === "ours") {
       this.ownSeen(change);
       return;
@@ -71,23 +85,38 @@ export class RecordExchange {
     this.#ports.gossip.relay(message.root, bytes, neighbour.name, (root) => encodeMessage({ ...message, root }));
   }
 
+  /** Its owner is connected to us and did not say it. */
+  #isHearsay(from: Neighbour, change: RecordVersion): boolean {
+    const owner = this.#ports.neighbours.get(change.name);
+    if (!owner?.link || !owner.welcomed || owner.name === from.name) return false;
+    const held = this.#ports.topology.get(change.name);
+    if (held && !isNewer(change, held)) return true;
+    // It learns what others hold of it, and goes above that if it is not its own word.
+    if (this.#ports.want(owner, change.name)) {
+      owner.send({ type: "welcome", knownUid: change.uid, knownVersion: change.version });
+    }
+    return true;
+  }
+
   /** We lack the version it starts from: ask, and pass it on once. */
   #isNewGap(neighbour: Neighbour, change: RecordVersion): boolean {
     this.#ports.want(neighbour, change.name);
     const relayed = this.#relayed.get(change.name);
-    if (relayed?.uid === change.uid && relayed.version >= change.version) return false;
-    this.#relayed.set(change.name, { uid: change.uid, version: change.version });
+    if (relayed?.uid === change.uid && !isLater(change.version, relayed.version)) return false;
+    if (!relayed && this.#relayed.size >= PEERS_MAX) return false; // names that somebody made up
+    this.#relayed.set(change.name, { uid: change.uid, version: change.version, at: this.#ports.clock.now() });
     return true;
   }
 
   /** Records that came on request; true when any was new. */
-  mergeAll(records: readonly PeerRecord[]): boolean {
+  mergeAll(records: readonly PeerRecord[], from: Neighbour): boolean {
     let isNew = false;
     for (const record of records) {
-      if (this.#ports.revocations.has(record.key)) continue;
+      if (this.#ports.revocations.has(record.key) || this.#isHearsay(from, record)) continue;
       const before = this.#ports.topology.get(record.name);
       const merged = this.#ports.topology.merge(record);
       if (merged === "ours") this.ownSeen(record);
+      if (merged === "full") this.#ports.full();
       if (merged !== "new") continue;
       isNew = true;
       this.#changed(before, record.name);
@@ -95,14 +124,18 @@ export class RecordExchange {
     return isNew;
   }
 
-  /** Somebody holds this version of a record of our name. */
+  /** Somebody holds this version of a record of our name; 0: none. */
   ownSeen(seen: RecordVersion): void {
     const own = this.#ports.own();
-    if (seen.uid !== own.uid && seen.version >= own.version) this.#ports.overbid(seen);
+    if (seen.version === 0) return;
+    const isOurs = seen.uid === own.uid && !isLater(seen.version, own.version);
+    if (!isOurs && !isLater(own.version, seen.version)) this.#ports.overbid(seen);
   }
 
-  forget(peer: PeerName): void {
-    this.#relayed.delete(peer);
+  /** Called now and then. */
+  sweep(): void {
+    const before = this.#ports.clock.now() - RELAYED_KEEP_MS;
+    for (const [peer, relayed] of this.#relayed) if (relayed.at < before) this.#relayed.delete(peer);
   }
 
   #changed(before: PeerRecord | undefined, name: PeerName, delta?: RecordDelta): void {

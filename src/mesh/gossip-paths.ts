@@ -73,6 +73,7 @@ export class GossipPaths {
 
   #place(peer: PeerName): { children: readonly PeerName[]; nearer: readonly number[] } | undefined {
     const { graph } = this.#topology;
+    if (graph.indexOf(peer) === undefined) return undefined; // nothing is kept for names that somebody made up
     const key = `${graph.listed.version} ${graph.size} ${this.#topology.membership}`;
     if (key !== this.#key) {
       this.#key = key;

@@ -11,7 +11,7 @@ import { MESSAGE_LIMIT_BYTES, type Message } from "./message.ts";
 import { hashBytes } from "./mix.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
-import type { PeerName } from "./peer-name.ts";
+import { formatPeerName, type PeerName } from "./peer-name.ts";
 import type { Gossip, GossipHandler } from "./ports.ts";
 import { Seen } from "./seen.ts";
 
@@ -108,7 +108,7 @@ export class GossipChannels {
 
   #report(channel: string, peer: PeerName, reason: string): void {
     this.#dropped.add("unreadable");
-    this.#ports.log.warn("gossip not understood", { channel, peer, reason });
+    this.#ports.log.warn("gossip not understood", { channel, peer: formatPeerName(peer), reason });
   }
 
   #fits(channel: string, payload: Uint8Array): boolean {

@@ -132,8 +132,9 @@ export class Liveness {
     else if (this.#ports.clock.now() - neighbour.heardAt > PING_BLOCKED_MS) neighbour.ping.check(manner);
   }
 
-  /** Somebody got no answer from `peer`: we look at once. */
+  /** Somebody got no answer from `peer`: we look at once, if it is a neighbour. */
   hint(peer: PeerName): void {
+    if (!this.#ports.neighbours.get(peer)) return;
     const now = this.#ports.clock.now();
     const watch = this.#watchOf(peer);
     if (now - watch.hintedAt < HINT_PAUSE_MS) return;

@@ -50,13 +50,15 @@ export class Mesh {
   accepted(link: Link): void {
     this.#core.connector.addressAlive(link.remoteAddress);
     this.#core.neighbours.admit(link, (outcome) => {
-      if (outcome.kind === "refused") this.#turnedAway.add(link.remoteAddress, outcome.reason);
-      else this.#turnedAway.clear(link.remoteAddress);
+      const { remoteAddress: address } = link;
+      if (outcome.kind !== "refused") this.#turnedAway.clear(address);
+      else if (!outcome.isSelf && this.#turnedAway.add(address, outcome.reason))
+        this.#core.ports.log.warn("connection refused", { address, reason: outcome.reason });
     });
   }
-  /** A host connected to us and did not get through the handshake. */
-  turnedAway(remoteAddress: string, reason: string): void {
-    this.#turnedAway.add(remoteAddress, reason);
+  /** A host connected to us and did not get through the handshake. True: that is news. */
+  turnedAway(remoteAddress: string, reason: string): boolean {
+    return this.#turnedAway.add(remoteAddress, reason);
   }
 
   /** Keeps trying to reach these until they are forgotten; `replace`: and forgets all others.

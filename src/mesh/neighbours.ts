@@ -140,7 +140,6 @@ export class Neighbours {
   }
 
   #refuse(link: Link, reason: string, isFinal: boolean, report: (outcome: Outcome) => void): void {
-    this.#ports.log.warn("connection refused", { address: link.remoteAddress, reason });
     this.#terminations++;
     link.refuse(reason);
     report({ kind: "refused", reason, isFinal, isSelf: false });
@@ -204,6 +203,7 @@ export class Neighbours {
   /** A session gets another connection: the other one lost against it, or was closed. */
   #relink(neighbour: Neighbour, facts: Acquaintance): void {
     const old = neighbour.link;
+    if (!old) this.#ports.log.info("control connection back", { peer: labelOf(neighbour), address: facts.address });
     if (old && neighbour.facts.uid === facts.uid) this.#drain(neighbour.name, old);
     else old?.refuse("replaced by a new process of the same peer");
     if (old) this.#terminations++;
@@ -280,10 +280,7 @@ export class Neighbours {
   welcome(neighbour: Neighbour): void {
     if (neighbour.welcomed) return;
     neighbour.welcomed = true;
-    this.#ports.log.info("neighbour connected", {
-      peer: formatPeer(neighbour.name, neighbour.facts.nickname),
-      address: neighbour.facts.address,
-    });
+    this.#ports.log.info("neighbour connected", { peer: labelOf(neighbour), address: neighbour.facts.address });
     this.#ports.welcomed(neighbour);
     this.#ports.changed(neighbour);
     this.#settle(neighbour);
@@ -326,7 +323,7 @@ export class Neighbours {
     neighbour.wasEstablished = neighbour.established;
     neighbour.sinceMs = this.#ports.clock.wallMs();
     this.#ports.log.info(neighbour.established ? "path established" : "path lost", {
-      peer: formatPeer(neighbour.name, neighbour.facts.nickname),
+      peer: labelOf(neighbour),
       address: neighbour.facts.address,
       reason: neighbour.reason() || undefined,
     });
@@ -349,6 +346,7 @@ export class Neighbours {
     const parked = this.#parking.get(neighbour.name);
     if (neighbour.welcomed && neighbour.pathUp && neighbour.blocked === undefined && !neighbour.hasLeft) {
       this.#becomeStale(neighbour);
+      this.#ports.log.info("control connection lost", { peer: labelOf(neighbour), address: neighbour.facts.address, reason });
       neighbour.path.check("urgent");
       this.#ports.controlLost(neighbour, reason);
     } else {
@@ -403,6 +401,10 @@ export class Neighbours {
     }
     this.#all.clear();
   }
+}
+
+function labelOf({ name, facts }: Neighbour): string {
+  return formatPeer(name, facts.nickname);
 }
 
 function claimantOf(facts: Acquaintance): Claimant {

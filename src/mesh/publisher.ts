@@ -2,7 +2,15 @@
 // Our own record: collects changes for a moment, raises the version once, and tells everyone the difference.
 import type { Clock, Instant } from "../runtime/clock.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
-import { type ConnectionEntry, diffRecords, type PeerRecord, type RecordDelta, WHOLE_RECORD_LIMIT } from "./record.ts";
+import {
+  type ConnectionEntry,
+  diffRecords,
+  isLater,
+  type PeerRecord,
+  type RecordDelta,
+  versionAfter,
+  WHOLE_RECORD_LIMIT,
+} from "./record.ts";
 
 /** The first change after a quiet time waits so long for others; while changes keep coming the pause doubles up to the maximum. */
 const FIRST_PAUSE_MS = 20;
@@ -50,21 +58,21 @@ export class Publisher {
     this.#timer = undefined;
     const connections = new Map<PeerName, ConnectionEntry>();
     for (const entry of this.#ports.entries()) if (entry) connections.set(entry.peer, entry);
-    const next = { ...this.#record, version: this.#record.version + 1, connections };
+    const next = { ...this.#record, version: versionAfter(this.#record.version), connections };
     const delta = diffRecords(this.#record, next);
     if (delta.removed.length + delta.changed.length > 0) this.#publish(next, delta);
   }
 
   setShortId(shortId: ShortId): void {
     if (shortId === this.#record.shortId) return;
-    const next = { ...this.#record, shortId, version: this.#record.version + 1 };
+    const next = { ...this.#record, shortId, version: versionAfter(this.#record.version) };
     this.#publish(next, diffRecords(this.#record, next));
   }
 
-  /** Others hold a record of us with this version, from another life: ours must be higher. */
+  /** Others hold a record of us with this version that we did not make: ours must be later. */
   raiseAbove(version: number): void {
-    if (version < this.#record.version) return;
-    this.#publish({ ...this.#record, version: version + 1 }, undefined);
+    if (isLater(this.#record.version, version)) return;
+    this.#publish({ ...this.#record, version: versionAfter(version) }, undefined);
   }
 
   #publish(next: PeerRecord, delta: RecordDelta | undefined): void {

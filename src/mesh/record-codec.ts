@@ -5,12 +5,11 @@
 //   delta   [name, uid, base, version, short id, [removed peer...], [entry...]]
 import { CONNECTIONS_MAX, readHex, readInteger, readList, readName, readShortId, readText } from "./fields.ts";
 import type { PeerName } from "./peer-name.ts";
-import type { ConnectionEntry, PeerRecord, RecordDelta } from "./record.ts";
+import { type ConnectionEntry, type PeerRecord, type RecordDelta, VERSION_MAX } from "./record.ts";
 
 const OUTBOUND = 1;
 const ESTABLISHED = 2;
 const CLASS_SHIFT = 4;
-const VERSION_MAX = Number.MAX_SAFE_INTEGER;
 
 export function packUid(uid: string): Uint8Array {
   return Uint8Array.fromHex(uid);

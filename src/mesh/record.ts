@@ -19,7 +19,7 @@ export interface PeerRecord {
   readonly name: PeerName;
   /** 16 lower-case hex digits, new at every process start. */
   readonly uid: string;
-  /** 1 and up. */
+  /** 1 and up, and from the highest on to 1 again; see `isLater`. */
   readonly version: number;
   readonly nickname: string;
   readonly shortId: ShortId;
@@ -54,9 +54,25 @@ export function sameEntry(a: ConnectionEntry, b: ConnectionEntry): boolean {
   );
 }
 
-/** True when `a` replaces `b`: the higher version, and between lives of equal version the higher uid. */
+/** The highest version; 53 bits. */
+export const VERSION_MAX = Number.MAX_SAFE_INTEGER;
+
+const HALF_CIRCLE = 2 ** 52;
+
+/** Versions go round like serial numbers (RFC 1982): of two, the later one is at most half the circle ahead. So there is no highest
+ *  version, and whatever somebody claims about a peer, that peer can go above it. */
+export function isLater(a: number, b: number): boolean {
+  const ahead = a >= b ? a - b : a - b + 2 * HALF_CIRCLE;
+  return ahead !== 0 && (ahead < HALF_CIRCLE || (ahead === HALF_CIRCLE && a > b));
+}
+
+export function versionAfter(version: number): number {
+  return version >= VERSION_MAX ? 1 : version + 1;
+}
+
+/** True when `a` replaces `b`: the later version, and between lives of equal version the higher uid. */
 export function isNewer(a: { uid: string; version: number }, b: { uid: string; version: number }): boolean {
-  return a.version !== b.version ? a.version > b.version : a.uid > b.uid;
+  return a.version !== b.version ? isLater(a.version, b.version) : a.uid > b.uid;
 }
 
 /** The way from `base` to `next`, two versions of one life of one peer. */

@@ -17,6 +17,8 @@ const BUSY_PAUSE_MS = 400;
 const BUSY_MAX_MS = 1200;
 /** An exchange that was not answered for so long is given up. */
 const ANSWER_MS = 2000;
+/** Records asked for at one time. */
+const WANTED_MAX = 1024;
 /** Connections in one message of records: about 60 kB. */
 const CHUNK_CONNECTIONS = 2000;
 
@@ -31,7 +33,7 @@ export interface SyncPorts {
   channelDigests(): [string, number][];
   compareChannels(neighbour: Neighbour, theirs: Digest["channels"]): void;
   /** Takes records in; true when any was new. */
-  merge(records: readonly PeerRecord[]): boolean;
+  merge(records: readonly PeerRecord[], from: Neighbour): boolean;
   /** Somebody holds a version of our own record from another life. */
   ownSeen(seen: RecordVersion, by: Neighbour): void;
 }
@@ -164,16 +166,23 @@ export class Sync {
   receiveRecords(neighbour: Neighbour, message: Message & { type: "records" }): void {
     if (this.#asked?.neighbour === neighbour.name) this.#asked = undefined;
     for (const record of message.records) this.#wanted.delete(record.name);
-    if (this.#ports.merge(message.records)) this.stir();
+    if (this.#ports.merge(message.records, neighbour)) this.stir();
     const records = message.want.flatMap((name) => this.#ports.topology.get(name) ?? []);
     if (records.length > 0) this.#sendRecords(neighbour, records, []);
   }
 
-  /** A delta came whose base we lack: asks the one who passed it on for the whole record. */
-  want(neighbour: Neighbour, name: PeerName): void {
+  /** We lack a record, or only its owner can say whether there is a newer one: asks `neighbour`. False: somebody was asked just before. */
+  want(neighbour: Neighbour, name: PeerName): boolean {
     const now = this.#ports.clock.now();
-    if ((this.#wanted.get(name) ?? 0) > now) return;
+    if ((this.#wanted.get(name) ?? 0) > now || !this.#hasRoomFor(name, now)) return false;
     this.#wanted.set(name, now + ANSWER_MS);
     neighbour.sendBulk(encodeMessage({ type: "records", records: [], want: [name] }));
+    return true;
+  }
+
+  #hasRoomFor(name: PeerName, now: Instant): boolean {
+    if (this.#wanted.size < WANTED_MAX || this.#wanted.has(name)) return true;
+    for (const [wanted, until] of this.#wanted) if (until <= now) this.#wanted.delete(wanted);
+    return this.#wanted.size < WANTED_MAX;
   }
 }

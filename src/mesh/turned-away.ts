@@ -21,13 +21,15 @@ export class TurnedAway {
     this.#clock = clock;
   }
 
-  add(address: string, reason: string): void {
+  /** True when it is news: another host, or another reason than the last time. */
+  add(address: string, reason: string): boolean {
     const host = ipOf(address);
     const before = this.#all.get(host);
     const sinceMs = before?.reason === reason ? before.sinceMs : this.#clock.wallMs();
     this.#all.delete(host);
     this.#all.set(host, { address, reason, sinceMs, until: this.#clock.now() + KEEP_MS });
     if (this.#all.size > MAX) this.#all.delete(this.#all.keys().next().value!); // not empty: it has more than MAX
+    return before === undefined || before.reason !== reason || before.until <= this.#clock.now();
   }
 
   /** A host was let in. */

@@ -22,9 +22,12 @@ export interface ViewSources {
 export function viewOf(sources: ViewSources): MeshView {
   const { self, topology, neighbours } = sources;
   const peers = Array.from(topology.reachable(), (name) => topology.get(name)!).map((record) => peerView(record, topology));
+  // An attempt at somebody whose data path works shows as the reason why the control connection does not.
+  const attempts = Array.from(sources.attempts);
+  const isShown = ({ peer }: Attempt): boolean => peer === undefined || neighbours.get(peer) === undefined;
   const connections = [
-    ...Array.from(neighbours.all(), neighbourView),
-    ...Array.from(sources.attempts).flatMap((attempt) => attemptView(attempt) ?? []),
+    ...Array.from(neighbours.all(), (neighbour) => neighbourView(neighbour, attempts)),
+    ...attempts.filter(isShown).flatMap((attempt) => attemptView(attempt) ?? []),
     ...sources.turnedAway,
   ];
   return {
@@ -51,7 +54,7 @@ function peerView(record: PeerRecord, topology: Topology): PeerView {
   return { name, nickname, uid, shortId, version, connections: connections.sort((a, b) => a.peer - b.peer) };
 }
 
-function neighbourView(neighbour: Neighbour): ConnectionView {
+function neighbourView(neighbour: Neighbour, attempts: readonly Attempt[]): ConnectionView {
   const { facts } = neighbour;
   const rttMs = neighbour.latency.rttMs;
   return {
@@ -59,13 +62,19 @@ function neighbourView(neighbour: Neighbour): ConnectionView {
     outbound: facts.outbound,
     state: neighbour.established ? "established" : "pending",
     peer: { name: facts.name, nickname: facts.nickname },
-    reason: neighbour.reason(),
+    reason: neighbour.reason() || failureOf(neighbour, attempts),
     sinceMs: neighbour.sinceMs,
     passwordUsed: facts.passwordUsed,
     trusted: facts.trusted,
     control: neighbour.link ? "up" : "stale",
     ...(rttMs === undefined ? {} : { rttMs }),
   };
+}
+
+/** Why a neighbour without a control connection could not be reached again; empty: it has one, or was not tried yet. */
+function failureOf(neighbour: Neighbour, attempts: readonly Attempt[]): string {
+  if (neighbour.link) return "";
+  return attempts.find((attempt) => attempt.peer === neighbour.name && attempt.reason !== "")?.reason ?? "";
 }
 
 /** undefined: it shows as a neighbour. */
