@@ -45,6 +45,7 @@ export class Sync {
   /** A comparison put off by changes is made by then. */
   #latest: Instant | undefined;
   #asked: { neighbour: PeerName; until: Instant } | undefined;
+  /** Until when an answer is awaited, the earliest first. */
   readonly #wanted = new Map<PeerName, Instant>();
 
   constructor(ports: SyncPorts) {
@@ -174,15 +175,13 @@ export class Sync {
   /** We lack a record, or only its owner can say whether there is a newer one: asks `neighbour`. False: somebody was asked just before. */
   want(neighbour: Neighbour, name: PeerName): boolean {
     const now = this.#ports.clock.now();
-    if ((this.#wanted.get(name) ?? 0) > now || !this.#hasRoomFor(name, now)) return false;
+    for (const [wanted, until] of this.#wanted) {
+      if (until > now) break;
+      this.#wanted.delete(wanted);
+    }
+    if (this.#wanted.has(name) || this.#wanted.size >= WANTED_MAX) return false;
     this.#wanted.set(name, now + ANSWER_MS);
     neighbour.sendBulk(encodeMessage({ type: "records", records: [], want: [name] }));
     return true;
-  }
-
-  #hasRoomFor(name: PeerName, now: Instant): boolean {
-    if (this.#wanted.size < WANTED_MAX || this.#wanted.has(name)) return true;
-    for (const [wanted, until] of this.#wanted) if (until <= now) this.#wanted.delete(wanted);
-    return this.#wanted.size < WANTED_MAX;
   }
 }
