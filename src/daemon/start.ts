@@ -209,6 +209,7 @@ function createMesh(
       port: config.port,
       discovery: !config.noDiscovery,
       connectionLimit: config.connLimit,
+      passwordSet: config.passwords.length > 0,
       trusts,
       transports: config.noFastdp ? [] : TRANSPORTS,
       revoked: loadRevoked(store),

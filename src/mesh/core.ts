@@ -14,7 +14,7 @@ import { GossipChannels } from "./gossip.ts";
 import { GossipPaths } from "./gossip-paths.ts";
 import { Liveness } from "./liveness.ts";
 import { alive, askAlive, conflict, hear, MESH_CHANNEL, type MeshListener, pathDown } from "./mesh-channel.ts";
-import type { Neighbour } from "./neighbour.ts";
+import type { Acquaintance, Neighbour } from "./neighbour.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
 import { formatPeer, type PeerName, type ShortId } from "./peer-name.ts";
@@ -294,8 +294,14 @@ export class MeshCore {
     for (const record of restored?.records ?? []) {
       if (record.name !== this.options.name && !this.revocations.has(record.key)) this.topology.merge(record);
     }
-    for (const facts of restored?.neighbours ?? []) if (!this.revocations.has(facts.key)) this.neighbours.restore(facts);
+    for (const facts of restored?.neighbours ?? []) if (this.#stillHolds(facts)) this.neighbours.restore(facts);
     if (restored) this.publisher.flush();
+  }
+
+  /** Whether the neighbour would be let in as it was then. */
+  #stillHolds({ key, passwordUsed, trusted, address }: Acquaintance): boolean {
+    const { passwordSet, trusts } = this.options;
+    return !this.revocations.has(key) && passwordUsed === passwordSet && (!trusted || trusts(ipOf(address)));
   }
 
   /** What to say of ourselves in a handshake with `remoteAddress`. */
@@ -425,7 +431,7 @@ export class MeshCore {
     const added = this.revocations.add(keys);
     if (added.length === 0) return;
     this.gossip.toAll(encodeMessage({ type: "revoked", keys: added }));
-    this.ports.log.warn("keys revoked", { count: added.length });
+    for (const key of added) this.ports.log.warn("key revoked", { peer: this.#ownerOf(key), key });
     if (added.includes(this.key))
       this.warnings.raise("revoked", "the key of this host was revoked; run 'weave reset' to get a new one");
     for (const neighbour of [...this.neighbours.all()]) {
@@ -434,6 +440,12 @@ export class MeshCore {
     for (const record of this.topology.records()) if (this.revocations.has(record.key)) this.topology.forget(record.name);
     this.routes.changed("now");
     this.saver.soon();
+  }
+
+  /** In words; undefined: nobody we know. */
+  #ownerOf(key: string): string | undefined {
+    for (const record of this.topology.records()) if (record.key === key) return formatPeer(record.name, record.nickname);
+    return undefined;
   }
 
   #tick(): void {

@@ -21,6 +21,8 @@ export interface MeshOptions {
   readonly discovery: boolean;
   /** 0: none. */
   readonly connectionLimit: number;
+  /** Handshakes need a password. What was known of neighbours without one counts no more, or clear frames would go to them. */
+  readonly passwordSet: boolean;
   /** Whether a host (address without port) lies in our trusted subnets. */
   trusts(ip: string): boolean;
   /** Best first. */

@@ -65,8 +65,8 @@ export class SimHost implements Station {
     return `${this.ip}:${this.port}`;
   }
 
-  /** Starts the daemon. `restored`: from what the last one saved. */
-  start(targets: readonly string[] = [], how: { restored?: boolean } = {}): Mesh {
+  /** Starts the daemon. `restored`: from what the last one saved; `passwordSet`: if that is other than what its connections have. */
+  start(targets: readonly string[] = [], how: { restored?: boolean; passwordSet?: boolean } = {}): Mesh {
     const { world } = this;
     this.life++;
     const restored = how.restored && this.saved ? decodeRestored(encodeRestored(this.saved)) : undefined;
@@ -77,6 +77,7 @@ export class SimHost implements Station {
       port: this.port,
       discovery: this.options.discovery ?? true,
       connectionLimit: this.options.connectionLimit ?? 200,
+      passwordSet: how.passwordSet ?? this.options.passwordUsed ?? false,
       trusts: () => false,
       transports: this.options.transports ?? ["fastdp"],
       restored,
