@@ -110,14 +110,11 @@ describe("a daemon that does not come back", () => {
 
 describe("a daemon that comes back with a password it did not have", () => {
   test("opens no data path to neighbours of the time before", () => {
-    const { world, hosts } = meshAtRest(4, 1);
-    const [host, ...others] = hosts;
-    host!.stop("restarting");
-    host!.paths.clear(); // what its new life opens is to be seen
-    host!.start([], { restored: true, passwordSet: true });
-    expect([...host!.paths.keys()]).toEqual([]);
-    expect(host!.routes?.unicast.size).toBe(0);
-    world.run(5000);
-    expect(seeEachOther(others)).toBe(true);
+    const host = meshAtRest(4, 1).hosts[0]!;
+    host.stop("restarting");
+    host.paths.clear(); // what its new life opens is to be seen
+    host.start([], { restored: true, passwordSet: true });
+    expect([...host.paths.keys()]).toEqual([]);
+    expect(host.routes?.unicast.size).toBe(0);
   });
 });
