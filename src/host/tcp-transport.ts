@@ -41,8 +41,8 @@ export interface TcpTransportOptions {
   readonly hello: HelloSource;
   /** A new inbound link. Call `start` on it, or `refuse`. */
   accepted(link: Link): void;
-  /** An inbound connection did not get through the handshake. */
-  turnedAway?(remoteAddress: string, reason: string): void;
+  /** An inbound connection did not get through the handshake. False: that is nothing new, and need not be logged again. */
+  turnedAway?(remoteAddress: string, reason: string): boolean;
   readonly limits?: AdmissionLimits;
   readonly handshakeMs?: number;
   readonly dialMs?: number;
@@ -192,8 +192,8 @@ export class TcpTransport implements Transport {
         return;
       }
       this.#refused.add("handshake");
-      this.#note("handshake failed", stream, result.error);
-      this.#options.turnedAway?.(stream.remoteAddress, result.error);
+      const isNews = this.#options.turnedAway?.(stream.remoteAddress, result.error) ?? true;
+      if (isNews) this.#note("handshake failed", stream, result.error);
     });
   }
   #turnAway(stream: TcpStream, reason: string): void {
@@ -205,7 +205,7 @@ export class TcpTransport implements Transport {
   }
   /** Anybody can make these lines, so they are limited. */
   #note(event: string, stream: TcpStream, reason: string): void {
-    if (this.#logTokens.take()) this.#options.log.warn(event, { remote: stream.remoteAddress, reason });
+    if (this.#logTokens.take()) this.#options.log.warn(event, { address: stream.remoteAddress, reason });
   }
 }
 

@@ -9,7 +9,7 @@ import type { Log } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { dialAddress, ipOf, withPort } from "./address.ts";
 import { limitReason } from "./admission.ts";
-import { type Attempt, Dialer } from "./dialer.ts";
+import { type Attempt, Dialer, means } from "./dialer.ts";
 import { addressesOf, choosePeers, dialsFirst, SECOND_DIALLER_MS, wantedDegree } from "./discovery.ts";
 import type { Acquaintance } from "./neighbour.ts";
 import type { Neighbours, Outcome } from "./neighbours.ts";
@@ -58,7 +58,6 @@ export class Connector {
       admit: ports.admit,
       addresses: (attempt) => this.#addresses(attempt),
       isSatisfied: (attempt) => this.#isSatisfied(attempt),
-      isSettled: ({ peer }) => peer !== undefined && ports.neighbours.get(peer)?.welcomed === true,
       limitReached: (attempt) => (ports.limitFor(attempt.peer) === undefined ? undefined : limitReason(ports.limit)),
       missed: (attempt, isNews) => this.#tell(attempt, isNews),
     });
@@ -121,11 +120,7 @@ export class Connector {
   #isSatisfied(attempt: Attempt): boolean {
     const { neighbours } = this.#ports;
     if (attempt.peer !== undefined) return neighbours.get(attempt.peer)?.link !== undefined;
-    const parsed = parseHostPort(attempt.key);
-    for (const { link, facts } of neighbours.all()) {
-      if (!link || ipOf(facts.address) !== parsed?.host) continue;
-      if (parsed.port === undefined || parsed.port === facts.port) return true;
-    }
+    for (const { link, facts } of neighbours.all()) if (link && means(attempt, facts)) return true;
     return false;
   }
 
@@ -137,7 +132,7 @@ export class Connector {
 
   /** A control connection is gone; `facts` as they were. */
   closed(facts: Acquaintance, reason: string, wasWelcomed: boolean, isFinal: boolean): void {
-    if (wasWelcomed) this.#dialer.worked(facts.name);
+    if (wasWelcomed) this.#dialer.worked((attempt) => means(attempt, facts));
     else this.#dialer.refused(facts.name, reason, isFinal);
     if (this.#isStopped) return;
     this.#dialer.refresh();

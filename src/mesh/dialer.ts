@@ -5,8 +5,10 @@
 //   waiting ──due──▶ dialing ──link──▶ satisfied ──connection lost──▶ waiting
 //      ▲                │ error
 //      └────back-off────┘            any ──final refusal──▶ given up
+import { parseHostPort } from "../net/endpoint.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
+import { ipOf } from "./address.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Outcome } from "./neighbours.ts";
 import type { PeerName } from "./peer-name.ts";
@@ -39,8 +41,19 @@ export interface Attempt {
   lastAddress: string;
 }
 
+/** Is that who the attempt is for? A target that was never reached by us is known by its address only. */
+export function means(
+  attempt: Attempt,
+  facts: { readonly name: PeerName; readonly address: string; readonly port: number },
+): boolean {
+  if (attempt.peer !== undefined) return attempt.peer === facts.name;
+  const target = parseHostPort(attempt.key);
+  if (target === undefined || ipOf(facts.address) !== target.host) return false;
+  return target.port === undefined || target.port === facts.port;
+}
+
 interface Slot extends Attempt {
-  /** The reason last told; empty when there is none, or it has worked since. */
+  /** The reason last told; empty: none since it worked. */
   told: string;
   turn: number;
   timer: Disposable | undefined;
@@ -56,8 +69,6 @@ export interface DialerPorts {
   addresses(attempt: Attempt): readonly string[];
   /** A control connection to it is open, by whichever way. */
   isSatisfied(attempt: Attempt): boolean;
-  /** And it was admitted at the other end: the back-off is forgotten. */
-  isSettled(attempt: Attempt): boolean;
   /** Set when whoever that is may not become a neighbour. */
   limitReached(attempt: Attempt): string | undefined;
   /** It failed once more; `isNews`: for another reason than before. */
@@ -128,7 +139,6 @@ export class Dialer {
         this.#cancel(slot);
         this.#enter(slot, { is: "satisfied" });
       }
-      if (isSatisfied && slot.failures > 0 && this.#ports.isSettled(slot)) slot.failures = 0;
       if (!isSatisfied && slot.state.is === "satisfied") {
         const shortMs = REDIAL_MIN_MS + this.#ports.random.below(REDIAL_SPREAD_MS);
         this.#wait(slot, slot.failures > 0 ? backoffMs(this.#ports.random, slot.failures) : shortMs);
@@ -142,9 +152,14 @@ export class Dialer {
       if (slot.peer === peer && slot.state.is === "satisfied") this.#fail(slot, reason, isFinal);
   }
 
-  /** The peer was connected and is not any more: that it cannot be reached is news again. */
-  worked(peer: PeerName): void {
-    for (const slot of this.#slots.values()) if (slot.peer === peer) slot.told = "";
+  /** Whoever matches was connected, and admitted at the other end: what failed before is over, and would be news again. */
+  worked(matches: (attempt: Attempt) => boolean): void {
+    for (const slot of this.#slots.values()) {
+      if (!matches(slot)) continue;
+      slot.failures = 0;
+      slot.reason = "";
+      slot.told = "";
+    }
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mesh as plain values for the faces: sorted, made anew on each call, sharing nothing with what changes.
-import type { Attempt } from "./dialer.ts";
+import { type Attempt, means } from "./dialer.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { ConnectionView, MeshView, PeerView, Routes } from "./ports.ts";
@@ -24,9 +24,10 @@ export function viewOf(sources: ViewSources): MeshView {
   const peers = Array.from(topology.reachable(), (name) => topology.get(name)!).map((record) => peerView(record, topology));
   // An attempt at somebody whose data path works shows as the reason why the control connection does not.
   const attempts = Array.from(sources.attempts);
-  const isShown = ({ peer }: Attempt): boolean => peer === undefined || neighbours.get(peer) === undefined;
+  const known = [...neighbours.all()];
+  const isShown = (attempt: Attempt): boolean => !known.some(({ facts }) => means(attempt, facts));
   const connections = [
-    ...Array.from(neighbours.all(), (neighbour) => neighbourView(neighbour, attempts)),
+    ...known.map((neighbour) => neighbourView(neighbour, attempts)),
     ...attempts.filter(isShown).flatMap((attempt) => attemptView(attempt) ?? []),
     ...sources.turnedAway,
   ];
@@ -74,7 +75,7 @@ function neighbourView(neighbour: Neighbour, attempts: readonly Attempt[]): Conn
 /** Why a neighbour without a control connection could not be reached again; empty: it has one, or was not tried yet. */
 function failureOf(neighbour: Neighbour, attempts: readonly Attempt[]): string {
   if (neighbour.link) return "";
-  return attempts.find((attempt) => attempt.peer === neighbour.name && attempt.reason !== "")?.reason ?? "";
+  return attempts.find((attempt) => attempt.reason !== "" && means(attempt, neighbour.facts))?.reason ?? "";
 }
 
 /** undefined: it shows as a neighbour. */
