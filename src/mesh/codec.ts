@@ -7,6 +7,7 @@ import { PEERS_MAX, REVOKED_MAX, readBoolean, readBytes, readHex, readInteger, r
 import type { Message } from "./message.ts";
 import { VERSION_MAX } from "./record.ts";
 import { packDelta, packRecord, packUid, readDelta, readRecord, readUid } from "./record-codec.ts";
+import { isPlainMessagePack } from "./secure/plain-messagepack.ts";
 
 const UINT32_MAX = 2 ** 32 - 1;
 const CHANNELS_MAX = 64;
@@ -20,8 +21,12 @@ export function pack(value: unknown): Uint8Array {
   return Uint8Array.from(packr.pack(value));
 }
 
-/** @throws {ProtocolError} not MessagePack */
+/** Records in a message hold connections in lists, four deep; later versions may need more. As many values as there are bytes. */
+const LIMITS = { depth: 8, values: Number.POSITIVE_INFINITY };
+
+/** @throws {ProtocolError} not one plain MessagePack value */
 export function unpack(bytes: Uint8Array): unknown {
+  if (!isPlainMessagePack(bytes, LIMITS)) throw new ProtocolError("not plain MessagePack");
   try {
     return packr.unpack(bytes);
   } catch (cause) {

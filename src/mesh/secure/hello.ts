@@ -14,6 +14,7 @@ export const HELLO_BYTES_MAX = 2048;
 const NICKNAME_MAX = 255;
 const TRANSPORTS_MAX = 16;
 const TRANSPORT_NAME_MAX = 32;
+const LIMITS = { depth: 4, values: 256 };
 
 // The entry `msgpackr/pack` is the library without its native add-on.
 const packr = new Packr({ useRecords: false, mapsAsObjects: false, moreTypes: false });
@@ -26,7 +27,7 @@ export function encodeHello(hello: HelloWords): Uint8Array {
 
 /** @throws {ProtocolError} */
 export function decodeHello(bytes: Uint8Array): HelloWords {
-  if (bytes.length > HELLO_BYTES_MAX || !isPlainMessagePack(bytes)) throw new ProtocolError("unreadable hello");
+  if (bytes.length > HELLO_BYTES_MAX || !isPlainMessagePack(bytes, LIMITS)) throw new ProtocolError("unreadable hello");
   const words: unknown = packr.unpack(bytes);
   if (!(words instanceof Map)) throw new ProtocolError("unreadable hello");
   const uid = readText(words.get("uid"), "uid");

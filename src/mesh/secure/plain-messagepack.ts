@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether bytes are exactly one MessagePack value of the plain kinds (nil, booleans, numbers, text, binary, lists, maps), before a library
-// decodes them: no extension types, nothing cut off, nothing behind it, bounded depth and number of values.
+// decodes them: no extension types (which make objects, patterns and cycles), nothing cut off, nothing behind it, bounded depth and number of
+// values.
 
-const DEPTH_MAX = 4;
-const VALUES_MAX = 256;
+export interface Limits {
+  /** Lists and maps inside each other. */
+  readonly depth: number;
+  /** Of all kinds, at all depths. Each has at least one byte, so the number of bytes bounds it too. */
+  readonly values: number;
+}
 
 /** Never throws. */
-export function isPlainMessagePack(bytes: Uint8Array): boolean {
-  const walk = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), at: 0, values: 0 };
+export function isPlainMessagePack(bytes: Uint8Array, limits: Limits): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const walk = { view, at: 0, values: 0, depthMax: limits.depth, valuesMax: Math.min(limits.values, bytes.length) };
   return skipValue(walk, 0) && walk.at === bytes.length;
 }
 
 interface Walk {
   readonly view: DataView;
+  readonly depthMax: number;
+  readonly valuesMax: number;
   at: number;
   values: number;
 }
 
 function skipValue(walk: Walk, depth: number): boolean {
-  if (depth > DEPTH_MAX || ++walk.values > VALUES_MAX || !has(walk, 1)) return false;
+  if (depth > walk.depthMax || ++walk.values > walk.valuesMax || !has(walk, 1)) return false;
   const kind = walk.view.getUint8(walk.at++);
   if (kind <= 0x7f || kind >= 0xe0) return true; // small integers
   if (kind <= 0x8f) return skipValues(walk, (kind & 0x0f) * 2, depth);
@@ -79,7 +87,7 @@ function skipBytes(walk: Walk, count: number): boolean {
 }
 
 function skipValues(walk: Walk, count: number, depth: number): boolean {
-  if (count > VALUES_MAX) return false;
+  if (count > walk.valuesMax) return false;
   for (let i = 0; i < count; i++) if (!skipValue(walk, depth + 1)) return false;
   return true;
 }

@@ -78,6 +78,16 @@ describe("messages", () => {
     expect(() => decodeMessage(Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff))).toThrow(ProtocolError);
   });
 
+  test("that hold anything but plain values are refused, of kinds to be skipped too", () => {
+    const ofKind200 = (...value: number[]) => Uint8Array.of(0x92, 0xcc, 200, ...value);
+    const pattern = [0xc7, 0x06, 0x78, 0x92, 0xa2, 0x61, 0x2b, 0xa1, 0x67]; // a regular expression to msgpackr
+    const cycle = [0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1]; // a list that holds itself
+    const record = [0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61, 0x01]; // an object with a shape of its own
+    const time = [0xd6, 0xff, 0, 0, 0, 0];
+    for (const value of [pattern, cycle, record, time]) expect(() => decodeMessage(ofKind200(...value))).toThrow(ProtocolError);
+    expect(() => decodeMessage(Uint8Array.of(...ofKind200(0xc0), 0xc0))).toThrow(ProtocolError); // something behind it
+  });
+
   test("nested a million deep are refused", () => {
     expect(() => decodeMessage(new Uint8Array(1_000_000).fill(0x91))).toThrow(ProtocolError);
   });
