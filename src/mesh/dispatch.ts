@@ -36,7 +36,10 @@ export function dispatch(parts: Recipients, neighbour: Neighbour, bytes: Uint8Ar
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     parts.badMessages.add("unreadable");
-    parts.log.warn("message not understood", { peer: formatPeer(neighbour.name, neighbour.facts.nickname), reason: errorText(error) });
+    parts.log.warn("message not understood", {
+      peer: formatPeer(neighbour.name, neighbour.facts.nickname),
+      reason: errorText(error),
+    });
     return;
   }
   if (message) hand(parts, neighbour, message, bytes);
