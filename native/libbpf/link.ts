@@ -68,7 +68,13 @@ export function updateTcx(path: string, program: Program): boolean {
   }
 }
 
-/** Detaches by removing the pin. Nothing to do when there is none. */
+/** Detaches and removes the pin. Nothing to do when there is none. */
 export function removeTcx(path: string): void {
+  const fd = attemptedCall(() => libbpf().symbols.bpf_obj_get(path));
+  if (fd >= 0) {
+    // At once; without it the kernel takes the program away some time after the pin. A dead link has nothing to detach.
+    attemptedCall(() => libbpf().symbols.bpf_link_detach(fd));
+    close(fd);
+  }
   rmSync(path, { force: true });
 }

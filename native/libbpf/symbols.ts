@@ -27,6 +27,7 @@ export const libbpf = lazyLibrary({
     bpf_obj_get_info_by_fd: { args: ["i32", "ptr", "ptr"], returns: "i32" }, // int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *len)
     bpf_link_create: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" }, // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type, const struct bpf_link_create_opts *)
     bpf_link_update: { args: ["i32", "i32", "ptr"], returns: "i32" }, // int bpf_link_update(int link_fd, int new_prog_fd, const struct bpf_link_update_opts *)
+    bpf_link_detach: { args: ["i32"], returns: "i32" }, // int bpf_link_detach(int link_fd)
     bpf_tc_hook_create: { args: ["ptr"], returns: "i32" }, // int bpf_tc_hook_create(struct bpf_tc_hook *)
     bpf_tc_hook_destroy: { args: ["ptr"], returns: "i32" }, // int bpf_tc_hook_destroy(struct bpf_tc_hook *)
     bpf_tc_attach: { args: ["ptr", "ptr"], returns: "i32" }, // int bpf_tc_attach(const struct bpf_tc_hook *, struct bpf_tc_opts *)

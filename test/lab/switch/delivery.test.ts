@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ping } from "./ping.ts";
 import { planOf } from "./plans.ts";
-import { sendEverything, sendKnownUnicast, Tally } from "./tally.ts";
+import { inRounds, sendToEach, sendToGroups, Tally } from "./tally.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const SHAPES = {
@@ -57,10 +57,8 @@ for (const [shape, cables] of Object.entries(SHAPES)) {
         const kinds = new Set([...world.nodes.values()].map(({ datapath: { kind } }) => `${kind.object} ${kind.attach}`));
         expect([...kinds]).toEqual([`${object} ${attach}`]);
         using tally = new Tally(world);
-        sendEverything(tally, 5);
-        expect(await tally.faults()).toEqual([]);
-        sendKnownUnicast(tally, 5);
-        expect(await tally.faults()).toEqual([]);
+        expect(await inRounds(tally, 5, sendToGroups)).toEqual([]);
+        expect(await inRounds(tally, 5, sendToEach)).toEqual([]);
       });
     }
   });
@@ -71,11 +69,9 @@ describe("neighbours over IPv6", () => {
     test(`${ipv6 === "all" ? "all of them" : "mixed with IPv4"} in a ring: the same`, async () => {
       using world = new World({ cables: SHAPES.ring, ipv6 });
       using tally = new Tally(world);
-      sendEverything(tally, 5);
-      sendKnownUnicast(tally, 1);
-      expect(await tally.faults()).toEqual([]);
-      sendKnownUnicast(tally, 5);
-      expect(await tally.faults()).toEqual([]);
+      await inRounds(tally, 5, sendToGroups);
+      expect(await inRounds(tally, 1, sendToEach)).toEqual([]);
+      expect(await inRounds(tally, 5, sendToEach)).toEqual([]);
     });
   }
 });
@@ -83,21 +79,19 @@ describe("neighbours over IPv6", () => {
 test("while routes change between a ring and a chain no frame is doubled, and none is lost afterwards", async () => {
   using world = new World({ cables: SHAPES.ring });
   using tally = new Tally(world);
-  sendEverything(tally, 1);
-  expect(await tally.faults()).toEqual([]);
+  expect(await inRounds(tally, 1, sendToGroups)).toEqual([]);
   const cut = [world.cable("a", "d")];
   using during = new Tally(world);
   for (let i = 0; i < 10; i++) {
-    sendEverything(during, 1);
+    sendToGroups(during);
     world.applyPlans(i % 2 === 0 ? cut : []);
   }
   const faults = await during.faults(500);
   expect(faults.filter((fault) => !fault.includes(": 0 instead of 1"))).toEqual([]);
   world.applyPlans(cut);
   using after = new Tally(world);
-  sendEverything(after, 3);
-  sendKnownUnicast(after, 3);
-  expect(await after.faults()).toEqual([]);
+  await inRounds(after, 3, sendToGroups);
+  expect(await inRounds(after, 3, sendToEach)).toEqual([]);
 });
 
 test("a neighbour with another data port is left out with its routes and trees, and nothing is sent to it", () => {

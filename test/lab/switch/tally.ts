@@ -49,9 +49,14 @@ export class Tally implements Disposable {
 
   /** What was wrong so far: missing, doubled and misdelivered copies. Waits for those that are still under way. */
   async faults(deadlineMs = 3_000): Promise<string[]> {
-    await waitFor("all frames", () => this.#look().missing === 0, { deadlineMs, everyMs: 5 }).catch(() => undefined);
+    await this.arrived(deadlineMs);
     await Bun.sleep(30); // a doubled frame comes right behind
     return this.#look().faults;
+  }
+
+  /** Waits until no copy is missing any more, or for the deadline. */
+  async arrived(deadlineMs = 1_000): Promise<void> {
+    await waitFor("all frames", () => this.#look().missing === 0, { deadlineMs, everyMs: 2 }).catch(() => undefined);
   }
 
   #look(): { missing: number; faults: string[] } {
@@ -85,16 +90,20 @@ export class Tally implements Disposable {
   }
 }
 
-/** Every guest sends `rounds` frames to each group and then to each other guest. */
-export function sendEverything(tally: Tally, rounds: number): void {
-  for (let round = 0; round < rounds; round++) {
-    for (const from of tally.guests) for (const group of Object.values(GROUPS)) tally.sendToAll(from, group);
-  }
+/** Every guest sends one frame to each group. */
+export function sendToGroups(tally: Tally): void {
+  for (const from of tally.guests) for (const group of Object.values(GROUPS)) tally.sendToAll(from, group);
 }
-export function sendKnownUnicast(tally: Tally, rounds: number): void {
+/** Every guest sends one frame to each other guest. */
+export function sendToEach(tally: Tally): void {
+  for (const from of tally.guests) for (const to of tally.guests) if (to !== from) tally.send(from, to.mac, [to]);
+}
+/** Several rounds, each when the one before has arrived: a machine with other things to do drops what comes in one heap
+ *  (net.core.netdev_max_backlog). */
+export async function inRounds(tally: Tally, rounds: number, send: (tally: Tally) => void): Promise<string[]> {
   for (let round = 0; round < rounds; round++) {
-    for (const from of tally.guests) {
-      for (const to of tally.guests) if (to !== from) tally.send(from, to.mac, [to]);
-    }
+    send(tally);
+    await tally.arrived();
   }
+  return tally.faults();
 }
