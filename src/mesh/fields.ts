@@ -9,6 +9,7 @@ export const CONNECTIONS_MAX = 4096;
 export const PEERS_MAX = 4096;
 export const REVOKED_MAX = 8192;
 const TEXT_MAX = 256;
+const ADDRESS_MAX = 64;
 
 function wrong(what: string): never {
   throw new ProtocolError(`unreadable ${what}`);
@@ -29,6 +30,22 @@ export function readInteger(value: unknown, max: number, what: string): number {
 
 export function readText(value: unknown, what: string, max = TEXT_MAX): string {
   return typeof value === "string" && value.length <= max ? value : wrong(what);
+}
+
+/** Words of a peer end up on terminals and in logs: control characters and the like become `?`. */
+export function printable(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+}
+
+/** A text for people. */
+export function readWords(value: unknown, what: string, max = TEXT_MAX): string {
+  return printable(readText(value, what, max));
+}
+
+/** `ip:port` as links name their ends; not yet known to be one. */
+export function readAddress(value: unknown): string {
+  const text = readText(value, "address", ADDRESS_MAX);
+  return /^[\w.:[\]]*$/.test(text) ? text : wrong("address");
 }
 
 export function readBoolean(value: unknown, what: string): boolean {

@@ -2,7 +2,7 @@
 // What peers say to each other over the mesh rather than over their own connection: the mesh's own unicast channel. Messages are
 // MessagePack arrays that begin with a number; numbers are append-only, unknown ones are skipped.
 import { pack, unpack } from "./codec.ts";
-import { readInteger, readList, readText } from "./fields.ts";
+import { readInteger, readList, readWords } from "./fields.ts";
 import type { PeerName } from "./peer-name.ts";
 import { packUid, readUid } from "./record-codec.ts";
 
@@ -38,7 +38,7 @@ export function hear(listener: MeshListener, from: PeerName, payload: Uint8Array
       listener.alive(from, readUid(more), readToken(value));
       return;
     case CONFLICT:
-      listener.conflict(readText(value, "reason", REASON_MAX));
+      listener.conflict(readWords(value, "reason", REASON_MAX));
       return;
     case PATH_DOWN:
       listener.pathDown(from);

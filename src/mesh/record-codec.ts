@@ -3,7 +3,7 @@
 //   entry   [peer, address, flags]   flags: 1 outbound, 2 established, from bit 4 the latency class
 //   record  [name, uid, version, nickname, short id, key, port, [entry...]]
 //   delta   [name, uid, base, version, short id, [removed peer...], [entry...]]
-import { CONNECTIONS_MAX, readHex, readInteger, readList, readName, readShortId, readText } from "./fields.ts";
+import { CONNECTIONS_MAX, readAddress, readHex, readInteger, readList, readName, readShortId, readWords } from "./fields.ts";
 import type { PeerName } from "./peer-name.ts";
 import { type ConnectionEntry, type PeerRecord, type RecordDelta, VERSION_MAX } from "./record.ts";
 
@@ -30,7 +30,7 @@ function readEntry(value: unknown): ConnectionEntry {
   const bits = readInteger(flags, 0xffff, "connection flags");
   return {
     peer: readName(peer),
-    address: readText(address, "address", 64),
+    address: readAddress(address),
     outbound: (bits & OUTBOUND) !== 0,
     established: (bits & ESTABLISHED) !== 0,
     latencyClass: (bits >> CLASS_SHIFT) & 7,
@@ -55,7 +55,7 @@ export function readRecord(value: unknown): PeerRecord {
     name: readName(name),
     uid: readUid(uid),
     version: readInteger(version, VERSION_MAX, "record version"),
-    nickname: readText(nickname, "nickname"),
+    nickname: readWords(nickname, "nickname"),
     shortId: readShortId(shortId),
     key: readHex(key, 32, "public key"),
     port: readInteger(port, 65_535, "port"),

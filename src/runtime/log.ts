@@ -16,7 +16,13 @@ const PRIORITY: Record<LogLevel, number> = { error: 3, warn: 4, info: 6, debug: 
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 function formatValue(value: string | number | boolean): string {
-  return typeof value === "string" && (value === "" || /[\s"=]/.test(value)) ? JSON.stringify(value) : String(value);
+  const text = String(value);
+  return text === "" || /[\s"=\\\p{C}]/u.test(text) ? quoted(text) : text;
+}
+
+/** Whatever somebody else called something: it stays on its line, and a terminal takes no orders from it. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 
 /** `connection established peer=… encrypted=true`; undefined fields are left out. */

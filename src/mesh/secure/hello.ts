@@ -3,7 +3,7 @@
 // not send them.
 import { Packr } from "msgpackr/pack";
 import { ProtocolError } from "../../runtime/errors.ts";
-import { readBoolean, readInteger, readList, readName, readShortId, readText } from "../fields.ts";
+import { readBoolean, readInteger, readList, readName, readShortId, readText, readWords } from "../fields.ts";
 import type { Hello } from "../ports.ts";
 import { isPlainMessagePack } from "./plain-messagepack.ts";
 
@@ -36,19 +36,14 @@ export function decodeHello(bytes: Uint8Array): HelloWords {
   if (port === 0) throw new ProtocolError("unreadable port");
   return {
     name: readName(words.get("name")),
-    nickname: printable(readText(words.get("nickname"), "nickname")),
+    nickname: readWords(words.get("nickname"), "nickname"),
     uid,
     shortId: readShortId(words.get("shortId")),
     port,
     nonce: readInteger(words.get("nonce"), 2 ** 32 - 1, "nonce"),
     trusted: readBoolean(words.get("trusted"), "trust"),
     transports: readList(words.get("transports"), TRANSPORTS_MAX, "transports").map((transport) =>
-      printable(readText(transport, "transport", TRANSPORT_NAME_MAX)),
+      readWords(transport, "transport", TRANSPORT_NAME_MAX),
     ),
   };
-}
-
-/** A peer's words end up on terminals and in logs: control characters and the like become `?`. */
-export function printable(text: string): string {
-  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
 }

@@ -7,8 +7,8 @@
 //        4    1 kind (append-only; unknown kinds are opened and skipped)
 //        5    … sealed body; the 5 bytes above are its associated data
 import { ProtocolError } from "../../runtime/errors.ts";
+import { printable } from "../fields.ts";
 import { FrameReader } from "./framing.ts";
-import { printable } from "./hello.ts";
 import type { CipherState } from "./noise.ts";
 import { concat, TAG_BYTES, utf8 } from "./sealing.ts";
 

@@ -88,6 +88,14 @@ describe("messages", () => {
     expect(() => decodeMessage(Uint8Array.of(...ofKind200(0xc0), 0xc0))).toThrow(ProtocolError); // something behind it
   });
 
+  test("carry no control characters in names, and nothing but an address where one belongs", () => {
+    const named = record(1, [], { nickname: "a\u001b[2Jb\n" });
+    const decoded = decodeMessage(encodeMessage({ type: "record", root: peer(1), record: named }));
+    expect(decoded?.type === "record" && decoded.record.nickname).toBe("a?[2Jb?");
+    const placed = record(1, [entry(2, { address: "10.0.0.1:1\u001b[2J" })]);
+    expect(() => decodeMessage(encodeMessage({ type: "record", root: peer(1), record: placed }))).toThrow(ProtocolError);
+  });
+
   test("nested a million deep are refused", () => {
     expect(() => decodeMessage(new Uint8Array(1_000_000).fill(0x91))).toThrow(ProtocolError);
   });

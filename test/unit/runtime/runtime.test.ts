@@ -62,6 +62,8 @@ test("log lines are constant words and fields, quoted only where needed, below t
   log.warn("peer refused", { peer: "aa", reason: "wrong password", port: 6783, gone: undefined });
   expect(lines).toEqual(['<4>peer refused peer=aa reason="wrong password" port=6783\n']);
   expect(formatEvent("x", { text: 'a"b' })).toBe('x text="a\\"b"');
+  expect(formatEvent("x", { text: "\u001b[2J" })).toBe('x text="\\u001b[2J"');
+  expect(formatEvent("x", { text: "a\u009b2J\u202e" })).toBe('x text="a\\u{9b}2J\\u{202e}"');
 });
 
 test("a counter family is made once and counts per label", () => {
