@@ -41,7 +41,8 @@ export class KernelPlane implements Switch, Disposable {
   readonly #log: Log;
   #devices: EnsuredBridge;
   #datapath: Datapath;
-  #neighbourAddresses: readonly Ip[] = [];
+  /** Neighbours' addresses -> index of the link that leads there; undefined: none does. */
+  #ways = new Map<Ip, number | undefined>();
 
   /** @throws {UserError} a name or port is taken, or the kernel lacks something  @throws {SystemError} */
   constructor(options: KernelPlaneOptions) {
@@ -77,11 +78,13 @@ export class KernelPlane implements Switch, Disposable {
 
   apply(plan: DatapathPlan): { readonly changed: number } {
     const applied = this.#datapath.apply(plan);
-    const addresses = [...plan.neighbours.values()].map((neighbour) => neighbour.address);
-    if (addresses.join() !== this.#neighbourAddresses.join()) {
-      this.#neighbourAddresses = addresses;
-      this.#followUnderlay();
+    const before = this.#underlay();
+    const known = this.#ways;
+    this.#ways = new Map();
+    for (const { address } of plan.neighbours.values()) {
+      this.#ways.set(address, known.has(address) ? known.get(address) : pathTo(this.links, address)?.linkIndex);
     }
+    if (this.#underlay().join() !== before.join()) this.#datapath.setUnderlay(this.#underlay());
     return applied;
   }
 
@@ -103,7 +106,8 @@ export class KernelPlane implements Switch, Disposable {
       this.#datapath = this.#openDatapath();
     }
     repaired.push(...this.#datapath.ensureAttached());
-    this.#followUnderlay();
+    for (const address of this.#ways.keys()) this.#ways.set(address, pathTo(this.links, address)?.linkIndex);
+    this.#datapath.setUnderlay(this.#underlay());
     return { repaired, devicesChanged };
   }
 
@@ -112,10 +116,9 @@ export class KernelPlane implements Switch, Disposable {
     return Datapath.open({ bridgeIfindex: bridgeIndex, vxlanIfindex: vxlanIndex, pinDir: this.#pinDir, log: this.#log });
   }
 
-  // The relay accelerator sits where frames from neighbours come in.
-  #followUnderlay(): void {
-    const indexes = this.#neighbourAddresses.flatMap((address) => pathTo(this.links, address)?.linkIndex ?? []);
-    this.#datapath.setUnderlay([...new Set(indexes)].sort((a, b) => a - b));
+  /** Where frames from neighbours come in: there the relay accelerator sits. */
+  #underlay(): number[] {
+    return [...new Set(this.#ways.values())].filter((index) => index !== undefined).sort((a, b) => a - b);
   }
 }
 

@@ -26,11 +26,19 @@ import type { Underlay } from "./datapath-underlay.ts";
 type Bytes = Uint8Array;
 /** Elements by their key as text. */
 type Table = ReadonlyMap<string, { readonly key: Bytes; readonly value: Bytes }>;
+interface Contents {
+  readonly endpoints: Table;
+  readonly neighbours: Table;
+  readonly floods: Table;
+  readonly nextHops: ReadonlyMap<ShortId, ShortId>;
+}
 
 export class RouteTables {
   readonly #object: BpfObject;
   readonly #fanout: number;
   readonly #log: Log;
+  /** What we last left in the maps; undefined: look. Nobody else writes them, and the reconciler looks all the same. */
+  #contents: Contents | undefined;
   // What was said once.
   readonly #warned = new Set<number>(); // sources whose tree was cut
   readonly #refused = new Set<ShortId>(); // neighbours with another data port
@@ -68,21 +76,23 @@ export class RouteTables {
     const floods = table(
       [...plan.floods].map(([source, flood]) => [encodeU32(source), encodeFlood(this.#fitting(source, flood))]),
     );
-    const now = { endpoints: this.#read("endpoints"), neighbours: this.#read("neighbours"), floods: this.#read("floods") };
-    const nextHops = this.#readNextHops();
+    const now = this.#contents ?? this.#readContents();
+    this.#contents = undefined; // until all is written
     const probes = this.#object.map("probes");
     for (const [key, { key: id }] of endpoints) if (!now.endpoints.has(key)) probes.set(id, new Uint8Array(PROBE_STATE.size));
     let changed = this.#write("endpoints", now.endpoints, endpoints) + this.#write("neighbours", now.neighbours, neighbours);
-    changed += this.#writeNextHops(nextHops, plan.nextHops) + this.#write("floods", now.floods, floods);
-    changed += this.#removeOthers("floods", now.floods, floods) + this.#removeNextHops(nextHops, plan.nextHops);
+    changed += this.#writeNextHops(now.nextHops, plan.nextHops) + this.#write("floods", now.floods, floods);
+    changed += this.#removeOthers("floods", now.floods, floods) + this.#removeNextHops(now.nextHops, plan.nextHops);
     changed += this.#removeOthers("neighbours", now.neighbours, neighbours);
     changed += this.#removeOthers("endpoints", now.endpoints, endpoints);
     for (const [key, { key: id }] of now.endpoints) if (!endpoints.has(key)) probes.delete(id);
+    this.#contents = { endpoints, neighbours, floods, nextHops: new Map(plan.nextHops) };
     return changed;
   }
 
-  /** The underlay's routes may have changed: writes the endpoints' parts that come from them. */
+  /** The underlay's routes may have changed: writes the endpoints' parts that come from them. The next `apply` looks at the maps again. */
   refreshEndpoints(underlay: Underlay): number {
+    this.#contents = undefined;
     const now = this.#read("endpoints");
     const wanted = table(
       [...now.values()].map(({ key, value }) => [key, encodeEndpoint(underlay.endpoint(decodeEndpointAddress(value)))]),
@@ -95,6 +105,10 @@ export class RouteTables {
     return this.#write("endpoints", now, wanted) + this.#write("neighbours", neighbours, wantedNeighbours);
   }
 
+  #readContents(): Contents {
+    const tables = { endpoints: this.#read("endpoints"), neighbours: this.#read("neighbours"), floods: this.#read("floods") };
+    return { ...tables, nextHops: this.#readNextHops() };
+  }
   #readNextHops(): Map<ShortId, ShortId> {
     const nextHops = new Map<ShortId, ShortId>();
     for (const { count, keys, values } of this.#object.map("nexthops").chunks()) {
