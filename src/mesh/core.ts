@@ -26,7 +26,7 @@ import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { StateSaver } from "./saver.ts";
-import { drawShortId, mustRedraw } from "./short-ids.ts";
+import { drawShortId, OwnShortId } from "./short-ids.ts";
 import { Sync } from "./sync.ts";
 import { Topology } from "./topology.ts";
 import { Warnings } from "./warnings.ts";
@@ -56,6 +56,7 @@ export class MeshCore {
   readonly connector: Connector;
   readonly room: Room;
   readonly conflicts: Conflicts;
+  readonly #shortId: OwnShortId;
   readonly #meshGossip: Gossip;
   readonly #recipients: Recipients;
   readonly exchange: RecordExchange;
@@ -86,6 +87,15 @@ export class MeshCore {
       },
       this.#firstRecord(restored),
     );
+    this.#shortId = new OwnShortId({
+      clock,
+      random,
+      log,
+      warnings: this.warnings,
+      topology: this.topology,
+      own: () => this.publisher.record,
+      publish: (shortId) => this.publisher.setShortId(shortId),
+    });
     this.routes = new RouteKeeper({
       clock,
       topology: this.topology,
@@ -403,27 +413,10 @@ export class MeshCore {
     this.saver.soon();
   }
 
-  /** Routes were computed anew: a good moment for what depends on the whole topology. */
+  /** Routes were computed anew, or some time has passed: a good moment for what depends on the whole topology. */
   #topologySettled(): void {
-    this.#checkShortId();
+    this.#shortId.check();
     this.connector.survey();
-  }
-
-  #checkShortId(): void {
-    const own = this.publisher.record;
-    const others = Array.from(this.topology.reachable(), (name) => this.topology.get(name)!);
-    if (!mustRedraw(own, others)) return;
-    const shortId = drawShortId(this.ports.random, new Set(others.map((record) => record.shortId)));
-    if (shortId === undefined) {
-      this.warnings.raise(
-        "short-ids",
-        "all 4094 short ids are in use: this host shares one with another, frames for it may get lost",
-      );
-      return;
-    }
-    this.warnings.clear("short-ids");
-    this.ports.log.info("short id changed", { before: own.shortId, after: shortId });
-    this.publisher.setShortId(shortId);
   }
 
   /** Refuses these keys from now on and tells the neighbours, if any is news. */
@@ -451,7 +444,7 @@ export class MeshCore {
   #tick(): void {
     this.#ticks++;
     this.sync.repairDrained();
-    if (this.#ticks % (SURVEY_MS / 500) === 0) this.connector.survey();
+    if (this.#ticks % (SURVEY_MS / 500) === 0) this.#topologySettled();
     if (this.#ticks % (SWEEP_MS / 500) === 0) this.#sweep();
   }
 

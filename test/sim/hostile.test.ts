@@ -90,6 +90,27 @@ describe("a forged record of somebody else", () => {
   });
 });
 
+describe("a peer that claims every short id somebody draws", () => {
+  test("keeps it from drawing for ever, and is named", () => {
+    const { world, hosts } = meshAtRest(5, 1);
+    const [victim, liar] = [hosts[1]!, hosts[4]!];
+    const before = hosts[0]!.routeChanges;
+    const liars = liar.mesh!.view().peers.find((peer) => peer.name === liar.name)!;
+    const connections = new Map(liars.connections.map((entry) => [entry.peer, { ...entry, latencyClass: 0 }]));
+    for (const i of range(1, 500)) {
+      const { shortId } = own(victim);
+      const { uid, nickname } = liars;
+      const key = Buffer.from(liar.options.publicKey).toString("hex");
+      const record = recordOf(liar.name, [], { uid, nickname, key, shortId, version: liars.version + i, connections });
+      say(liar, { type: "record", root: liar.name, record });
+      world.run(30);
+    }
+    expect(own(victim).version).toBeLessThan(20);
+    expect(hosts[0]!.routeChanges - before).toBeLessThan(30);
+    expect(victim.mesh!.view().warnings.join()).toContain(liar.options.nickname);
+  });
+});
+
 describe("made-up peers", () => {
   test("by the thousand, named in records, changes and questions, hold nobody up", () => {
     const { world, hosts } = meshAtRest(4, 2);
