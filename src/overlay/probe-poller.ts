@@ -61,11 +61,17 @@ export class ProbePoller {
 
   #look(): void {
     this.#timer = undefined;
+    const now = this.#ports.clock.now();
     for (const { neighbour, sequence, rttMs } of this.#ports.replies()) {
       const peer = this.#ports.nameOf(neighbour);
-      if (peer !== undefined && this.#outstanding.delete(keyOf(peer, sequence))) this.#ports.answered(peer, sequence, rttMs);
+      if (peer === undefined) continue;
+      const key = keyOf(peer, sequence);
+      const sentAt = this.#outstanding.get(key);
+      if (sentAt === undefined) continue;
+      this.#outstanding.delete(key);
+      // The time it was sent came back with the answer, so the neighbour could have written any; patience with it depends on this.
+      this.#ports.answered(peer, sequence, Math.min(rttMs, now - sentAt));
     }
-    const now = this.#ports.clock.now();
     for (const [key, sentAt] of this.#outstanding) if (now - sentAt > PATIENCE_MS) this.#outstanding.delete(key);
     // Answering may have sent further probes, which armed the timer already.
     if (this.#outstanding.size > 0 && this.#timer === undefined) this.#schedule();

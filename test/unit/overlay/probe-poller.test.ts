@@ -37,6 +37,7 @@ function build() {
   };
   const kernel = { looks: 0, replies: [] as ProbeReply[] };
   const answers: number[] = [];
+  const rtts: number[] = [];
   const poller = new ProbePoller({
     clock,
     replies: () => {
@@ -44,9 +45,12 @@ function build() {
       return kernel.replies.splice(0);
     },
     nameOf: (neighbour) => (neighbour === SHORT ? PEER : undefined),
-    answered: (_peer, sequence) => answers.push(sequence),
+    answered: (_peer, sequence, rttMs) => {
+      answers.push(sequence);
+      rtts.push(rttMs);
+    },
   });
-  return { poller, kernel, answers, advance };
+  return { poller, kernel, answers, rtts, advance };
 }
 
 test("an answer is told within a millisecond, and then nobody looks any more", () => {
@@ -80,4 +84,13 @@ test("answers nobody waits for, and of strangers, are not told", () => {
   kernel.replies.push({ neighbour: SHORT, sequence: 4, rttMs: 1 }, { neighbour: 9 as ShortId, sequence: 5, rttMs: 1 });
   advance(5);
   expect(answers).toEqual([]);
+});
+
+test("a round trip is never longer than the probe has been away, whatever the answer says", () => {
+  const { poller, kernel, rtts, advance } = build();
+  poller.sent(PEER, 1);
+  kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 86_400_000 });
+  advance(100);
+  expect(rtts.length).toBe(1);
+  expect(rtts[0]).toBeLessThanOrEqual(1);
 });
