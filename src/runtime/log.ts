@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events for an operator: one line each, a constant message, fields with fixed names (peer, connection, container, address,
 // reason, ...). The level goes to the journal as its priority prefix (sd-daemon(3)) or is printed, off the journal.
+import type { Clock } from "./clock.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -37,6 +39,30 @@ export function createLog(options: { level: LogLevel; write(level: LogLevel, lin
   const threshold = LOG_LEVELS.indexOf(options.level);
   const at = (level: LogLevel) => (event: string, fields?: LogFields) => {
     if (LOG_LEVELS.indexOf(level) >= threshold) options.write(level, formatEvent(event, fields));
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+const EVENTS_AT_ONCE = 500;
+const EVENT_PAUSE_MS = 1000;
+
+/** For events that others can bring about as often as they like: each event has its own allowance, and what was left out is counted in the next
+ *  line of that event. */
+export function limitedLog(log: Log, clock: Clock): Log {
+  const events = new Map<string, { readonly bucket: TokenBucket; left: number }>();
+  const at = (level: LogLevel) => (event: string, fields?: LogFields) => {
+    let known = events.get(event);
+    if (!known) {
+      known = { bucket: new TokenBucket(clock, { burst: EVENTS_AT_ONCE, refillMs: EVENT_PAUSE_MS }), left: 0 };
+      events.set(event, known);
+    }
+    if (!known.bucket.take()) {
+      known.left++;
+      return;
+    }
+    const leftOut = known.left === 0 ? undefined : known.left;
+    known.left = 0;
+    log[level](event, leftOut === undefined ? fields : { ...fields, leftOut });
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { BoundedQueue } from "../../../src/runtime/bounded-queue.ts";
 import { Counters } from "../../../src/runtime/counters.ts";
-import { createLog, formatEvent, journalLine } from "../../../src/runtime/log.ts";
+import { createLog, formatEvent, journalLine, limitedLog } from "../../../src/runtime/log.ts";
 import { pick, seededRandom, shuffled, systemRandom } from "../../../src/runtime/random.ts";
 import { TokenBucket } from "../../../src/runtime/token-bucket.ts";
 
@@ -64,6 +64,19 @@ test("log lines are constant words and fields, quoted only where needed, below t
   expect(formatEvent("x", { text: 'a"b' })).toBe('x text="a\\"b"');
   expect(formatEvent("x", { text: "\u001b[2J" })).toBe('x text="\\u001b[2J"');
   expect(formatEvent("x", { text: "a\u009b2J\u202e" })).toBe('x text="a\\u{9b}2J\\u{202e}"');
+});
+
+test("events that somebody brings about without end are told now and then, with how many were left out", () => {
+  let now = 0;
+  const clock = { now: () => now, wallMs: () => now, after: () => ({ [Symbol.dispose]: () => {} }) };
+  const lines: string[] = [];
+  const log = limitedLog(createLog({ level: "info", write: (_level, line) => lines.push(line) }), clock);
+  for (let i = 0; i < 100_000; i++) log.warn("peers collide", { peer: i });
+  expect(lines.length).toBe(500);
+  log.info("ready");
+  now = 2000;
+  log.warn("peers collide", { peer: 7 });
+  expect(lines.slice(500)).toEqual(["ready", "peers collide peer=7 leftOut=99500"]);
 });
 
 test("a counter family is made once and counts per label", () => {
