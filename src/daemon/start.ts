@@ -26,7 +26,7 @@ import { ProbePoller } from "../overlay/probe-poller.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
 import { errorText, invariant } from "../runtime/errors.ts";
-import { createLog, type Log } from "../runtime/log.ts";
+import { createLog, type Log, limitedLog } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
@@ -170,7 +170,8 @@ function createMesh(
   },
 ): MeshParts {
   const clock = systemClock;
-  const { identity, name, bootId, store, kernel, counters, log, owned } = parts;
+  const { identity, name, bootId, store, kernel, counters, owned } = parts;
+  const log = limitedLog(parts.log, clock); // peers bring about most of what is told from here
   const restored = loadMesh(store, bootId, log);
   const trusts = (ip: string): boolean => {
     const address = parseIp(ip);
