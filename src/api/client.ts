@@ -6,8 +6,11 @@ import { formatListen, type Listen } from "./listen.ts";
 import type { RawRequest, Route } from "./route.ts";
 import { fillPath } from "./router.ts";
 
-/** How long an answer may take. Attaching may wait for Docker. */
-const ANSWER_LIMIT_MS = 60_000;
+/** How long an answer may take: these may wait for Docker, for the firewall, or for peers. */
+const SLOW: ReadonlySet<OperationName> = new Set(["attach", "detach", "expose", "hide", "exposeOne", "hideOne", "ps", "leave"]);
+const SLOW_LIMIT_MS = 60_000;
+/** All others look at what is in memory; `connect` asks for names, which has a limit of its own. */
+const QUICK_LIMIT_MS = 10_000;
 
 /** Nobody answers where the daemon should listen. */
 export class Unreachable extends Error {
@@ -41,13 +44,19 @@ export class ApiClient {
   ): Promise<ResponseOf<Name>> {
     const route: Route<RequestOf<Name>, ResponseOf<Name>> = CONTRACT[name];
     const raw = route.encode(request);
-    const { status, body } = await this.#exchange(route.method, targetOf(route.path, raw), raw, options);
+    const limitMs = SLOW.has(name) ? SLOW_LIMIT_MS : QUICK_LIMIT_MS;
+    const { status, body } = await this.#exchange(route.method, targetOf(route.path, raw), raw, { limitMs, ...options });
     const expected = (status >= 200 && status < 300) || route.reply.accepts?.includes(status) === true;
     if (expected) return route.reply.read({ status, body });
     throw refusalOf(route.path, route.errors, status, body);
   }
 
-  async #exchange(method: string, target: string, raw: Partial<RawRequest>, { signal, limitMs = ANSWER_LIMIT_MS }: CallOptions) {
+  async #exchange(
+    method: string,
+    target: string,
+    raw: Partial<RawRequest>,
+    { signal, limitMs }: CallOptions & { limitMs: number },
+  ) {
     const limit = AbortSignal.timeout(limitMs);
     const { listen } = this;
     const headers: Record<string, string> = raw.accept === undefined ? {} : { Accept: raw.accept };

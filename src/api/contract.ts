@@ -4,7 +4,16 @@
 import { UserError } from "../runtime/errors.ts";
 import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, RemovedPeer } from "./backend.ts";
 import { readCidr, readFields, readFlag, readQueryFlag, readQueryTexts, readText, readTexts, refuse } from "./parse.ts";
-import { jsonReply, noContentReply, type Reply, type Route, type StatusText, statusReply, textReply } from "./route.ts";
+import {
+  jsonReply,
+  metricsReply,
+  noContentReply,
+  type Reply,
+  type Route,
+  type StatusText,
+  statusReply,
+  textReply,
+} from "./route.ts";
 import type { Health, PsEntry, StatusModel } from "./status.ts";
 
 /** Nothing to say in the request. */
@@ -140,7 +149,7 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
     doc: "Prometheus text",
     readOnly: true,
     errors: "text",
-    reply: textReply,
+    reply: metricsReply,
     parse: () => EMPTY,
     encode: () => ({}),
   },

@@ -5,7 +5,7 @@ import { chownSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from "node:
 import { dirname } from "node:path";
 import { formatIpPort } from "../net/endpoint.ts";
 import { parseIp } from "../net/ip.ts";
-import { UserError } from "../runtime/errors.ts";
+import { fileErrorText, UserError } from "../runtime/errors.ts";
 import { type ServerOptions, serveOptions } from "./server.ts";
 
 export type Listen =
@@ -27,22 +27,22 @@ export interface Listener extends AsyncDisposable {
   readonly listen: Listen;
 }
 
-/** Starts to serve. @throws {UserError} the address is in use or cannot be used */
-export async function startListener(options: ServerOptions, listen: Listen): Promise<Listener> {
+/** Starts to serve. `flag`: by which an operator chooses the address. @throws {UserError} the address is in use or cannot be used */
+export async function startListener(options: ServerOptions & { readonly flag?: string }, listen: Listen): Promise<Listener> {
   const server = listen.kind === "unix" ? await serveUnix(options, listen) : serveTcp(options, listen);
   // Requests under way are cut: a stop must not wait for a client.
   return { listen, [Symbol.asyncDispose]: () => server.stop(true) };
 }
 
-function serveTcp(options: ServerOptions, listen: Listen & { kind: "tcp" }) {
+function serveTcp(options: ServerOptions & { readonly flag?: string }, listen: Listen & { kind: "tcp" }) {
   try {
     return Bun.serve({ ...serveOptions(options, listen), hostname: listen.host, port: listen.port });
   } catch (thrown) {
-    throw cannotListen(listen, thrown);
+    throw cannotListen(listen, thrown, options.flag);
   }
 }
 
-async function serveUnix(options: ServerOptions, listen: Listen & { kind: "unix" }) {
+async function serveUnix(options: ServerOptions & { readonly flag?: string }, listen: Listen & { kind: "unix" }) {
   mkdirSync(dirname(listen.path), { recursive: true, mode: 0o755 });
   await removeStale(listen);
   const before = process.umask(0o117); // the socket is born 0660; the call that binds it is synchronous
@@ -52,7 +52,7 @@ async function serveUnix(options: ServerOptions, listen: Listen & { kind: "unix"
     if (group !== undefined && process.getuid?.() === 0) chownSync(listen.path, 0, group);
     return server;
   } catch (thrown) {
-    throw cannotListen(listen, thrown);
+    throw cannotListen(listen, thrown, options.flag);
   } finally {
     process.umask(before);
   }
@@ -86,16 +86,18 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-function cannotListen(listen: Listen, thrown: unknown): UserError {
+function cannotListen(listen: Listen, thrown: unknown, flag: string | undefined): UserError {
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
-  const where = formatListen(listen);
+  const cannot = `cannot listen on ${formatListen(listen)}`;
+  const choose = flag === undefined ? "" : `choose another address with --${flag}`;
   const options = { cause: thrown };
   if (code === "EADDRINUSE") {
-    const hint = listen.kind === "tcp" ? `see who holds it: ss -ltnp 'sport = :${listen.port}'` : "stop the other daemon";
-    return new UserError("conflict", `cannot listen on ${where}: the address is in use`, hint, options);
+    const look = listen.kind === "tcp" ? `see who holds it: ss -ltnp 'sport = :${listen.port}'` : "stop the other daemon";
+    const hint = [look, choose].filter((words) => words !== "").join("; or ");
+    return new UserError("conflict", `${cannot}: the address is in use`, hint, options);
   }
-  const why = thrown instanceof Error ? thrown.message : String(thrown);
-  return new UserError("unavailable", `cannot listen on ${where}: ${why}`, "choose an address of this host", options);
+  const why = code === "EADDRNOTAVAIL" ? "it is not an address of this host" : fileErrorText(thrown);
+  return new UserError("unavailable", `${cannot}: ${why}`, choose, options);
 }
 
 /** Id of a group in /etc/group; other name services are not asked, the package makes the group there. */

@@ -17,7 +17,7 @@ export interface RawRequest {
 export interface Answer {
   readonly status: number;
   /** undefined: no body */
-  readonly type: "text/plain; charset=utf-8" | "application/json" | undefined;
+  readonly type: typeof TEXT | typeof METRICS | "application/json" | undefined;
   readonly body: string;
 }
 
@@ -44,6 +44,7 @@ export interface Route<Request, Response> {
   encode(request: Request): Partial<RawRequest>;
 }
 
+const METRICS = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT = "text/plain; charset=utf-8";
 
 /** 200 with text as it is. */
@@ -51,6 +52,9 @@ export const textReply: Reply<string> = {
   write: (body) => ({ status: 200, type: TEXT, body }),
   read: ({ body }) => body,
 };
+
+/** Prometheus text; scrapers choose their parser by the version. */
+export const metricsReply: Reply<string> = { ...textReply, write: (body) => ({ status: 200, type: METRICS, body }) };
 
 export const noContentReply: Reply<undefined> = {
   write: () => ({ status: 204, type: undefined, body: "" }),

@@ -122,6 +122,20 @@ export class Attacher {
     return this.#attachments.all().filter((known) => known.addresses.length > 0);
   }
 
+  /** What is attached by that name, or is what `attach` would take the word for; undefined: nothing. */
+  async find(word: string): Promise<AttachmentView | undefined> {
+    const named = this.list().find((known) => [known.name, known.owner].includes(word));
+    if (named) return named;
+    try {
+      const found = await findTarget(word, this.#ports);
+      const hostLink = "netns" in found ? this.#attachments.find(found)?.hostLink : undefined;
+      return this.list().find((known) => known.hostLink === hostLink);
+    } catch (thrown) {
+      if (thrown instanceof UserError) return undefined;
+      throw thrown;
+    }
+  }
+
   /** Who on this host holds `ip`, for messages; undefined: nobody. */
   holderOf(ip: Ip): string | undefined {
     const holder = this.#attachments.holder(ip);

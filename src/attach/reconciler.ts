@@ -6,7 +6,6 @@ import { errorText, InvariantError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Attachment } from "./attachment.ts";
 import type { Attachments } from "./attachments.ts";
-import { describe } from "./checks.ts";
 
 interface Ports {
   readonly clock: Clock;
@@ -56,8 +55,8 @@ export class Reconciler {
     if (!known) return [];
     try {
       const alive = this.#attachments.alive(known);
-      const repairs = alive ? this.#attachments.repair(alive) : [`${known.hostLink}: dropped, ${describe(known)} has gone`];
-      if (!alive) await this.#ports.forget(known);
+      const repairs = alive ? this.#attachments.repair(alive) : [];
+      if (!alive) await this.#ports.forget(known); // containers end: nothing that had to be repaired
       if (this.#troubles.delete(known.hostLink) && alive) {
         this.#ports.log.info("attachment works again", { container: known.name });
       }

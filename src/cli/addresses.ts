@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What attach, detach, expose and hide share: telling addresses from the container among the words, and printing the addresses.
 import type { AddressesResponse } from "../api/backend.ts";
+import { parseIp } from "../net/ip.ts";
 import { UsageError } from "./args.ts";
 import { type Cli, outJson } from "./context.ts";
 
@@ -16,6 +17,10 @@ export function splitTarget(words: readonly string[]): { readonly target: string
   const others = words.filter((word) => !isAddressWord(word));
   const [target, second] = others;
   if (target === undefined) throw new UsageError("<container> is missing");
+  const bare = others.find((word) => parseIp(word) !== undefined);
+  if (second !== undefined && bare !== undefined) {
+    throw new UsageError(`'${bare}' has no prefix length`, `write for example ${bare}/${bare.includes(":") ? 64 : 24}`);
+  }
   if (second !== undefined) throw new UsageError(`'${target}' is not an address`, "only one container at a time; it comes last");
   return { target, addresses: words.filter((word) => word !== target) };
 }

@@ -27,6 +27,9 @@ A container is a name or id known to Docker, a process id, or a network namespac
         throw new UserError("bad-request", `invalid value '${line}' for --add-host`, "write name:ip");
       }
     }
+    if (args["add-host"].length > 0 && !args["rewrite-hosts"]) {
+      cli.err("weave attach: warning: --add-host has no effect without --rewrite-hosts\n");
+    }
     const { target, addresses } = args.tap === undefined ? splitTarget(args.word) : { target: args.tap, addresses: args.word };
     const response = await cli.client().call("attach", {
       target,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command table. A command's file is loaded when it is called, so that none waits for the others.
 import type { Command } from "./command.ts";
+import { EXIT } from "./context.ts";
 
 export interface Entry {
   /** For the list of `weave help`; the command's own help begins with it too. */
@@ -54,16 +55,17 @@ export const REMOVED: Readonly<Record<string, string>> = {
   "create-bridge": "weave launch",
 };
 
-/** Commands of Weave Net that belong to services this build does not have. */
-export const NOT_YET: Readonly<Record<string, string>> = {
-  prime: "automatic address allocation",
-  setup: "the CNI plugin",
-  "setup-cni": "the CNI plugin",
-  "dns-add": "DNS",
-  "dns-remove": "DNS",
-  "dns-lookup": "DNS",
-  "dns-args": "DNS",
-  env: "the Docker API proxy",
-  config: "the Docker API proxy",
-  "attach-bridge": "joining of bridges",
+/** Commands of Weave Net that belong to services this build does not have, with the exit code they had when the service was off. */
+export const NOT_YET: Readonly<Record<string, { readonly service: string; readonly exit: number }>> = {
+  prime: { service: "automatic address allocation", exit: EXIT.missingFeature },
+  setup: { service: "the CNI plugin", exit: EXIT.failed },
+  "setup-cni": { service: "the CNI plugin", exit: EXIT.failed },
+  "dns-add": { service: "DNS", exit: EXIT.failed },
+  "dns-remove": { service: "DNS", exit: EXIT.failed },
+  "dns-lookup": { service: "DNS", exit: EXIT.failed },
+  // For `eval $(weave env)` and `docker run $(weave dns-args) …`: nothing to add is no failure.
+  "dns-args": { service: "DNS", exit: EXIT.done },
+  env: { service: "the Docker API proxy", exit: EXIT.done },
+  config: { service: "the Docker API proxy", exit: EXIT.failed },
+  "attach-bridge": { service: "joining of bridges", exit: EXIT.failed },
 };

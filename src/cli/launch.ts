@@ -3,7 +3,7 @@
 import { hostname } from "node:os";
 import type { Health } from "../api/status.ts";
 import { type LaunchFile, readLaunchFile, removeLaunchFile, writeLaunchFile } from "../config/launch-file.ts";
-import { type Loaded, loadConfig } from "../config/load.ts";
+import { type DaemonConfig, type Loaded, loadConfig } from "../config/load.ts";
 import type { Option } from "../config/option.ts";
 import { OPTION_KEYS, OPTIONS } from "../config/options.ts";
 import { systemRandom } from "../runtime/random.ts";
@@ -35,6 +35,7 @@ export const launch = command({
       cli.err(`weave launch: weave is already running on this host (${which}); stop it first with 'weave stop'\n`);
       return EXIT.alreadyRunning;
     }
+    for (const sentence of passwordWarnings(flags.get("password") ?? [], loaded.config)) warning(cli)(`warning: ${sentence}`);
     printIdentity(cli, await storeAndStart(cli, loaded), flags.get("json")?.[0] === "true");
     return EXIT.done;
   },
@@ -42,6 +43,14 @@ export const launch = command({
 
 function warning(cli: Cli): (sentence: string) => void {
   return (sentence) => cli.err(`weave launch: ${sentence}\n`);
+}
+
+function passwordWarnings(given: readonly string[], { passwords, trustedSubnets }: DaemonConfig): string[] {
+  if (passwords.length === 0 && given.length > 0) return ["an empty password is none: every host may connect"];
+  if (passwords.length === 0 || trustedSubnets.length > 0) return [];
+  return [
+    "this version cannot encrypt data: with a password, data flows only between hosts that list each other's network in --trusted-subnets",
+  ];
 }
 
 async function storeAndStart(cli: Cli, loaded: Loaded): Promise<Health> {

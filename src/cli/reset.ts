@@ -19,7 +19,7 @@ export const reset = command({
     "data-dir": OPTION_FLAGS["data-dir"] ?? { type: "string" },
   },
   async run(cli, { force }, { flags }) {
-    requireRoot(cli, "weave reset");
+    requireRoot(cli, "resetting weave");
     const config = readableConfig(cli, givenOptions(flags));
     if (!force) await leave();
     await stopDaemon(cli);

@@ -20,12 +20,13 @@ export const rmpeer = command({
       try {
         const text = await cli.client().call("removePeer", { id, revoke });
         done.push({ peer: id, text: text.trimEnd() });
-        if (text === "") cli.err(`weave rmpeer: '${id}' has nothing to take over: automatic address allocation is not running\n`);
+        if (text === "")
+          cli.err(`weave rmpeer: nothing to take over from '${id}': this build does not have automatic address allocation yet\n`);
       } catch (thrown) {
         // One bad name must not keep the others; without a daemon none can work.
         if (!(thrown instanceof UserError)) throw thrown;
         failures++;
-        cli.err(`weave rmpeer: ${thrown.message}\n`);
+        cli.err(`weave rmpeer: ${thrown.message}${thrown.hint === "" ? "" : `; ${thrown.hint}`}\n`);
       }
     }
     if (json) outJson(cli, { removed: done });

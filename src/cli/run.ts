@@ -51,10 +51,10 @@ function unknownCommand(cli: Cli, name: string): number {
     cli.err(`The command 'weave ${name}' was removed in Weave Net 2.0.\nUse instead: ${instead}\n`);
     return EXIT.failed;
   }
-  const service = own(NOT_YET, name);
-  if (service !== undefined) {
-    cli.err(`weave ${name}: this build does not have ${service} yet\n`);
-    return EXIT.failed;
+  const missing = own(NOT_YET, name);
+  if (missing !== undefined) {
+    cli.err(`weave ${name}: this build does not have ${missing.service} yet\n`);
+    return missing.exit;
   }
   const hint = didYouMean(name, Object.keys(COMMANDS), (known) => `weave ${known}`);
   cli.err(`weave: unknown command '${name}'${hint === "" ? "" : `; ${hint}`}\n\n${programHelp()}`);

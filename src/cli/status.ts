@@ -29,9 +29,10 @@ const NOT_YET: Readonly<Record<string, string>> = { dns: "DNS", ipam: "automatic
 export const status = command({
   name: "status",
   summary: "show how the network is doing",
+  usage: ["[flags] [targets | connections | peers]"],
   details: "Warnings come first. `weave report` has everything, for programs.",
   args: {
-    page: { type: "positional", required: false, description: "connections, peers or targets; without: an overview" },
+    page: { type: "positional", required: false, description: "which part to show; without: an overview" },
     ...JSON_FLAG,
   },
   async run(cli, { page: name = "", json }) {

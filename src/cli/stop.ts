@@ -11,7 +11,7 @@ export const stop = command({
   details: "Attached containers keep talking to each other, here and on other hosts. Not running is no error.",
   args: {},
   async run(cli) {
-    requireRoot(cli, "weave stop");
+    requireRoot(cli, "stopping weave");
     if (!(await stopDaemon(cli))) cli.err("weave is not running\n");
     return EXIT.done;
   },

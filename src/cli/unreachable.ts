@@ -11,7 +11,10 @@ export function unreachableWords({ why, where }: Unreachable): readonly [string,
     case "denied":
       return [`no permission to use ${where}`, `run as root, or as a member of the group '${API_GROUP}'`];
     case "silent":
-      return [`the daemon does not answer on ${where}`, "see 'journalctl -u weave' or /run/weave/daemon.log"];
+      return [
+        `the daemon does not answer on ${where}`,
+        "see 'journalctl -u weave' or /run/weave/daemon.log; 'weave stop' ends it",
+      ];
     default:
       return why satisfies never;
   }

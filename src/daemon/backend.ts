@@ -30,8 +30,6 @@ export interface BackendParts {
   resolves(host: string): Promise<unknown>;
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
-  /** Waits for what names a container: id to full id, for `ps` with words. */
-  ownerOf(word: string): Promise<string | undefined>;
   readonly counters: Parameters<typeof renderMetrics>[1];
 }
 
@@ -99,15 +97,8 @@ export function createBackend(parts: BackendParts): Backend {
       mesh.stop("leaving");
     },
     async removePeer(id, { revoke }) {
-      if (!revoke) {
-        throw new UserError(
-          "unavailable",
-          `cannot take over the addresses of peer '${id}': address allocation is not available yet`,
-          "use --revoke to refuse its key everywhere",
-        );
-      }
-      mesh.revoke(peerIdOf(mesh.view(), id));
-      return { revoked: true };
+      if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
+      return { revoked: revoke }; // there is no address allocation from which to take anything over
     },
     metrics: () => renderMetrics(status(), parts.counters),
   };
@@ -127,7 +118,11 @@ async function refusalOf(peer: string, resolves: BackendParts["resolves"]): Prom
 
 /** A nickname that one peer has means that peer; anything else is a name or a key. */
 function peerIdOf(view: MeshView, id: string): string {
+  const isHere = id === view.self.nickname || id === formatPeerName(view.self.name);
   const named = view.peers.filter((peer) => peer.nickname === id && peer.name !== view.self.name);
+  if (isHere && named.length === 0) {
+    throw new UserError("bad-request", `'${id}' is this host`, "to give it a new key run 'weave reset', and launch it again");
+  }
   if (named.length > 1) {
     const names = named.map((peer) => formatPeerName(peer.name)).join(", ");
     throw new UserError("conflict", `nickname '${id}' is used by several peers: ${names}`, "give the name of one");
@@ -142,8 +137,7 @@ function psEntries({ attacher, exposer }: BackendParts): PsEntry[] {
 }
 
 async function namedEntries(parts: BackendParts, all: readonly PsEntry[], word: string): Promise<PsEntry[]> {
-  const names = new Map(parts.attacher.list().map((one) => [one.owner, one.name]));
-  const owner = all.find((one) => one.id === word || names.get(one.id) === word)?.id ?? (await parts.ownerOf(word));
+  const owner = all.find((one) => one.id === word)?.id ?? (await parts.attacher.find(word))?.owner;
   return all.filter((one) => one.id === owner).map((one) => ({ ...one, asked: word }));
 }
 

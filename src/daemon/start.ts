@@ -134,7 +134,6 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     router: () => routerParts(config, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings],
     ready: () => ready,
-    ownerOf: async (word) => (await attachments.docker?.inspect(word).catch(() => undefined))?.id,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
     counters,
@@ -142,8 +141,9 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   const requests = counters.family("weave_api_requests_total", "Requests to the API by outcome", "outcome");
   const handlers = createHandlers(backend);
   owned.use(await startListener({ handlers, readOnly: false, log, requests }, { kind: "unix", path: API_SOCKET }));
-  if (config.statusAddr) owned.use(await startListener({ handlers, readOnly: true, log, requests }, config.statusAddr));
-  if (config.httpAddr) owned.use(await startListener({ handlers, readOnly: false, log, requests }, config.httpAddr));
+  const { statusAddr, httpAddr } = config;
+  if (statusAddr) owned.use(await startListener({ handlers, readOnly: true, log, requests, flag: "status-addr" }, statusAddr));
+  if (httpAddr) owned.use(await startListener({ handlers, readOnly: false, log, requests, flag: "http-addr" }, httpAddr));
   mesh.connect(targets, { replace: true });
   ready = true;
   undo.move();

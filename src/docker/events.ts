@@ -71,7 +71,7 @@ export class DockerEvents implements AsyncDisposable {
       log.info("docker ended the event stream");
     } catch (thrown) {
       // Not being there is a normal state and is not told again at every attempt.
-      if (this.#isConnected && !this.#stop.signal.aborted) log.info("docker went away", { reason: errorText(thrown) });
+      if (this.#isConnected && !this.#stop.signal.aborted) log.info("docker went away", { reason: whyAway(thrown) });
     }
     const wasConnected = this.#isConnected;
     this.#isConnected = false;
@@ -112,6 +112,12 @@ export class DockerEvents implements AsyncDisposable {
       };
     });
   }
+}
+
+// Bun's words for a closed connection go on with advice to programmers.
+function whyAway(thrown: unknown): string {
+  const isClosed = thrown instanceof Error && "code" in thrown && thrown.code === "ECONNRESET";
+  return isClosed ? "it closed the connection" : errorText(thrown);
 }
 
 /** Seconds and nanoseconds, as Docker reads them: `1700000000.000000042`. */

@@ -38,7 +38,7 @@ export class HostNamespaces implements Namespaces {
   }
 
   at(path: string): NetnsRef | undefined {
-    using opened = openIfPresent(path);
+    using opened = openAllowed(path);
     return opened && referenceTo(opened);
   }
 
@@ -65,7 +65,8 @@ export class HostNamespaces implements Namespaces {
   // Some processes are not ours to look into (a hardened service, a container around us); they are no containers of ours either.
   #look(path: string): NetnsRef | undefined {
     try {
-      return this.at(path);
+      using opened = openIfPresent(path);
+      return opened && referenceTo(opened);
     } catch (thrown) {
       if (isSystemError(thrown, "EACCES", "EPERM")) return undefined;
       throw thrown;
@@ -103,6 +104,17 @@ function cookieOf(netns: Netns): bigint | undefined {
 function openSocketIn(netns: Netns): number {
   using _inside = enterNetns(netns);
   return socket(AF.UNIX, SOCK.DGRAM, 0);
+}
+
+/** @throws {UserError} forbidden */
+function openAllowed(path: string): Netns | undefined {
+  try {
+    return openIfPresent(path);
+  } catch (thrown) {
+    if (!isSystemError(thrown, "EACCES", "EPERM")) throw thrown;
+    const hint = "weave needs to see it from where it runs; containers around it must be privileged";
+    throw new UserError("forbidden", `the network namespace ${path} may not be opened`, hint, { cause: thrown });
+  }
 }
 
 function openIfPresent(path: string): Netns | undefined {

@@ -17,10 +17,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-function start(listen: Listen, options: { readonly readOnly?: boolean } = {}): Promise<Listener> {
+function start(listen: Listen, options: { readonly readOnly?: boolean; readonly flag?: string } = {}): Promise<Listener> {
   const requests = new Counters().family("weave_api_requests_total", "", "outcome");
   const handlers = createHandlers(new FakeBackend());
-  return startListener({ handlers, readOnly: options.readOnly ?? false, log: silentLog, requests }, listen);
+  return startListener({ handlers, readOnly: false, log: silentLog, requests, ...options }, listen);
 }
 function socketAt(name: string): Listen & { kind: "unix" } {
   return { kind: "unix", path: join(directory, name) };
@@ -91,7 +91,17 @@ describe("TCP", () => {
     });
   });
   test("an address of another machine cannot be used", async () => {
-    await expect(start({ kind: "tcp", host: "192.0.2.1", port: 6782 })).rejects.toThrow("cannot listen on 192.0.2.1:6782");
+    await expect(start({ kind: "tcp", host: "192.0.2.1", port: 6782 })).rejects.toMatchObject({
+      message: "cannot listen on 192.0.2.1:6782: it is not an address of this host",
+      hint: "",
+    });
+  });
+  test("the flag that chooses another address is named when there is one", async () => {
+    await using first = await startTcp();
+    const { port } = first.listen as Listen & { kind: "tcp" };
+    await expect(start(first.listen, { flag: "status-addr" })).rejects.toMatchObject({
+      hint: `see who holds it: ss -ltnp 'sport = :${port}'; or choose another address with --status-addr`,
+    });
   });
   test("web pages can neither act nor read by a name of their own", async () => {
     await using listener = await startTcp();

@@ -83,7 +83,11 @@ describe("paths of Weave Net", () => {
     expect(daemon.backend.calls).toEqual([["leave"], ["removePeer", "hostB", false], ["removePeer", "hostB", true]]);
   });
   test("metrics are Prometheus text", async () => {
-    expect(await ask("GET", "/metrics")).toMatchObject({ status: 200, body: "# metrics\n" });
+    expect(await ask("GET", "/metrics")).toMatchObject({
+      status: 200,
+      body: "# metrics\n",
+      type: "text/plain; version=0.0.4; charset=utf-8",
+    });
   });
 });
 

@@ -90,7 +90,7 @@ describe("launch checks everything first", () => {
     expect(await runLine({}, "reset", "--force")).toEqual({
       code: 1,
       out: "",
-      err: "weave reset: weave reset needs root; run it with sudo\n",
+      err: "weave reset: resetting weave needs root; run it with sudo\n",
     });
   });
 });

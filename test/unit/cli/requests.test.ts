@@ -74,6 +74,33 @@ describe("attach and detach", () => {
     const bad = await daemon.run("attach", "10.2.1.1/24", "--add-host", "nonsense", "web");
     expect(bad).toMatchObject({ code: 1, err: "weave attach: invalid value 'nonsense' for --add-host; write name:ip\n" });
   });
+  test("lines that would not be written are warned of", async () => {
+    expect(await daemon.run("attach", "10.2.1.1/24", "--add-host", "db:10.2.1.9", "web")).toEqual({
+      code: 0,
+      out: "10.2.1.1\n",
+      err: "weave attach: warning: --add-host has no effect without --rewrite-hosts\n",
+    });
+  });
+  test.each([
+    ["10.2.1.1", "10.2.1.1/24"],
+    ["fd00::1", "fd00::1/64"],
+  ])("an address without prefix length is told as what it is: %s", async (address, proposal) => {
+    for (const words of [
+      ["attach", address, "web"],
+      ["detach", "web", address],
+    ] as const) {
+      const { code, err } = await daemon.run(...words);
+      expect([code, err.split("\n")[0]]).toEqual([
+        1,
+        `weave ${words[0]}: '${address}' has no prefix length; write for example ${proposal}`,
+      ]);
+    }
+    expect(daemon.backend.calls).toEqual([]);
+  });
+  test("a container whose name reads like an address is one", async () => {
+    await daemon.run("attach", "10.2.1.1/24", "10.2.1.7");
+    expect(daemon.backend.calls[0]).toMatchObject(["attach", { target: "10.2.1.7", addresses: ["10.2.1.1/24"] }]);
+  });
   test("a path is a container, not an address", async () => {
     await daemon.run("attach", "10.2.1.1/24", "/run/netns/c1");
     expect(daemon.backend.calls[0]).toEqual(["attach", { ...request, target: "/run/netns/c1", addresses: ["10.2.1.1/24"] }]);
@@ -158,6 +185,12 @@ describe("expose, hide, ps, rmpeer", () => {
       ["removePeer", "hostB", true],
       ["removePeer", "hostC", true],
     ]);
+  });
+  test("rmpeer without anything to take over succeeds and says so", async () => {
+    expect(await daemon.run("rmpeer", "hostB")).toEqual({
+      ...SILENT,
+      err: "weave rmpeer: nothing to take over from 'hostB': this build does not have automatic address allocation yet\n",
+    });
   });
   test("a peer's name may hold what a path must escape", async () => {
     await daemon.run("rmpeer", "--revoke", "a/b c%");
