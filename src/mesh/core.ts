@@ -111,6 +111,7 @@ export class MeshCore {
     this.gossip = new GossipChannels({
       self: options.name,
       uid: this.uid,
+      random,
       log,
       counters,
       neighbours: this.neighbours,

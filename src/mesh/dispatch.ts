@@ -69,8 +69,7 @@ function hand(parts: Recipients, neighbour: Neighbour, message: Message, bytes: 
       neighbour.send({ type: "pong", token: message.token });
       return;
     case "pong":
-      neighbour.ping.answered(0);
-      parts.neighbours.aliveAnswer(neighbour.name, message.token);
+      parts.neighbours.ponged(neighbour, message.token);
       return;
     case "path":
       parts.neighbours.remotePath(neighbour, message.up, message.ask ? "ask" : "tell");

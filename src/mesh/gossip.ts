@@ -5,6 +5,7 @@
 import type { Counters } from "../runtime/counters.ts";
 import { errorText, ProtocolError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
+import { pick, type Random } from "../runtime/random.ts";
 import { encodeMessage } from "./codec.ts";
 import type { GossipPaths } from "./gossip-paths.ts";
 import { MESSAGE_LIMIT_BYTES, type Message } from "./message.ts";
@@ -16,6 +17,7 @@ import type { Gossip, GossipHandler } from "./ports.ts";
 import { Seen } from "./seen.ts";
 
 const HOPS_MAX = 64;
+const EXTRA_RELAYS = 2;
 /** News that came as a repair are broadcast up to this size; more is left to the neighbours' own digests. */
 const PUSH_LIMIT_BYTES = 4096;
 /** Room for names and numbers around a payload. */
@@ -28,6 +30,7 @@ type Repair = Message & { readonly type: "channel-repair" };
 export interface GossipPorts {
   readonly self: PeerName;
   readonly uid: string;
+  readonly random: Random;
   readonly log: Log;
   readonly counters: Counters;
   readonly neighbours: Neighbours;
@@ -85,6 +88,13 @@ export class GossipChannels {
     }
     for (const child of children) if (child !== from) this.#ports.neighbours.get(child)?.sendBulk(bytes);
     for (const neighbour of this.#ports.paths.unplaced()) if (neighbour.name !== from) neighbour.sendBulk(bytes);
+    if (this.#ports.neighbours.isTroubled) this.#relayAtRandom(bytes, from);
+  }
+
+  /** While trees have holes, chance reaches those behind them. */
+  #relayAtRandom(bytes: Uint8Array, from: PeerName): void {
+    const all = [...this.#ports.neighbours.all()].filter((it) => it.name !== from && !it.isCut);
+    for (let i = 0; i < EXTRA_RELAYS && all.length > 0; i++) pick(this.#ports.random, all).sendBulk(bytes);
   }
 
   receiveBroadcast(neighbour: Neighbour, message: Broadcast, bytes: Uint8Array): void {

@@ -55,7 +55,7 @@ export class Graph {
   #claim(from: number, peer: PeerName, entry: ConnectionEntry | undefined): void {
     const to = this.#indexes.get(peer);
     if (to === undefined) return;
-    this.listed.claim(from, to, entry !== undefined);
+    this.listed.claim(from, to, entry?.cut === false);
     this.data.claim(from, to, entry?.established === true);
   }
 

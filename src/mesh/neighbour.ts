@@ -49,6 +49,8 @@ export class Neighbour {
   remoteSince: Instant | undefined;
   /** As last told. */
   wasEstablished = false;
+  /** The path was lost, and a ping on the control connection has not been answered since. */
+  isCut = false;
   /** Last message on the control connection. */
   heardAt: Instant;
   /** Wall-clock ms of the last change of `established` or of the control connection. */
@@ -79,7 +81,14 @@ export class Neighbour {
   entry(): ConnectionEntry | undefined {
     if (!this.welcomed) return undefined;
     const { address, outbound } = this.facts;
-    return { peer: this.name, address, outbound, established: this.established, latencyClass: this.latency.class };
+    return {
+      peer: this.name,
+      address,
+      outbound,
+      established: this.established,
+      cut: this.isCut,
+      latencyClass: this.latency.class,
+    };
   }
 
   /** What the data path has to know; `shortId` from its newest record. */

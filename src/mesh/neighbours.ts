@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our direct neighbours: letting connections in, one session per peer whatever number of connections race for it, and the life of a
 // session from the first message to the last sign of either its control connection or its path.
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock, Instant } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import { ipOf } from "./address.ts";
 import { type Admission, type Claimant, DUPLICATE_REASON, decideAdmission } from "./admission.ts";
@@ -20,6 +20,7 @@ export const GRACE_MS = 5 * 60_000;
 const DRAIN_MS = 2000;
 /** A neighbour that came back has to say within this time that its probes are answered. */
 const REMOTE_SILENCE_MS = 3000;
+const TROUBLE_MS = 5000;
 
 export type Outcome =
   | { readonly kind: "taken" | "duplicate"; readonly peer: PeerName }
@@ -68,6 +69,7 @@ export class Neighbours {
   readonly #parking: Parking;
   readonly #draining = new Map<PeerName, { link: Link; timer: Disposable }>();
   #terminations = 0;
+  #losses: Instant[] = [];
   #revision = 0;
 
   constructor(ports: NeighbourPorts) {
@@ -182,6 +184,7 @@ export class Neighbours {
     if (known) this.#relink(known, facts);
     neighbour.link = link;
     neighbour.hasLeft = false;
+    neighbour.isCut = false;
     neighbour.heardAt = this.#ports.clock.now();
     neighbour.sinceMs = this.#ports.clock.wallMs();
     neighbour.staleTimer?.[Symbol.dispose]();
@@ -288,6 +291,8 @@ export class Neighbours {
 
   #pathTurned(neighbour: Neighbour, isUp: boolean): void {
     neighbour.pathUp = isUp;
+    neighbour.isCut = !isUp;
+    if (!isUp) this.#losses.push(this.#ports.clock.now());
     neighbour.send({ type: "path", up: isUp, ask: false });
     if (!isUp && !neighbour.link) {
       this.#remove(neighbour, "its host does not answer");
@@ -298,6 +303,22 @@ export class Neighbours {
       this.#ports.pathDown(neighbour);
     }
     this.#settle(neighbour);
+  }
+
+  /** It answered on the control connection. */
+  ponged(neighbour: Neighbour, token: number): void {
+    neighbour.ping.answered(0);
+    this.aliveAnswer(neighbour.name, token);
+    if (!neighbour.isCut) return;
+    neighbour.isCut = false;
+    this.#ports.changed(neighbour);
+  }
+
+  /** Several paths were lost in the last seconds, so there is no relying on others to pass things on. */
+  get isTroubled(): boolean {
+    const after = this.#ports.clock.now() - TROUBLE_MS;
+    this.#losses = this.#losses.filter((at) => at > after);
+    return this.#losses.length > 1;
   }
 
   /** The neighbour says how its probes to us fare, and may ask the same of us. */

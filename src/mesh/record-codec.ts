@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peer records and their deltas as MessagePack arrays, fields in this order; surplus fields are skipped.
-//   entry   [peer, address, flags]   flags: 1 outbound, 2 established, from bit 4 the latency class
+//   entry   [peer, address, flags]   flags: 1 outbound, 2 established, 4 cut, from bit 4 the latency class
 //   record  [name, uid, version, nickname, short id, key, port, [entry...]]
 //   delta   [name, uid, base, version, short id, [removed peer...], [entry...]]
 import { CONNECTIONS_MAX, readAddress, readHex, readInteger, readList, readName, readShortId, readWords } from "./fields.ts";
@@ -9,6 +9,7 @@ import { type ConnectionEntry, type PeerRecord, type RecordDelta, VERSION_MAX } 
 
 const OUTBOUND = 1;
 const ESTABLISHED = 2;
+const CUT = 4;
 const CLASS_SHIFT = 4;
 
 export function packUid(uid: string): Uint8Array {
@@ -21,7 +22,8 @@ export function readUid(value: unknown): string {
 }
 
 function packEntry(entry: ConnectionEntry): unknown[] {
-  const flags = (entry.outbound ? OUTBOUND : 0) | (entry.established ? ESTABLISHED : 0) | (entry.latencyClass << CLASS_SHIFT);
+  const states = (entry.outbound ? OUTBOUND : 0) | (entry.established ? ESTABLISHED : 0) | (entry.cut ? CUT : 0);
+  const flags = states | (entry.latencyClass << CLASS_SHIFT);
   return [entry.peer, entry.address, flags];
 }
 
@@ -33,6 +35,7 @@ function readEntry(value: unknown): ConnectionEntry {
     address: readAddress(address),
     outbound: (bits & OUTBOUND) !== 0,
     established: (bits & ESTABLISHED) !== 0,
+    cut: (bits & CUT) !== 0,
     latencyClass: (bits >> CLASS_SHIFT) & 7,
   };
 }

@@ -11,6 +11,8 @@ export interface ConnectionEntry {
   readonly outbound: boolean;
   /** Frames may flow. */
   readonly established: boolean;
+  /** The path was lost and the control connection has not answered since: not even gossip should go this way. */
+  readonly cut: boolean;
   /** Coarse round-trip time, 0 (near) .. 7; see latency.ts. */
   readonly latencyClass: number;
 }
@@ -50,6 +52,7 @@ export function sameEntry(a: ConnectionEntry, b: ConnectionEntry): boolean {
     a.address === b.address &&
     a.outbound === b.outbound &&
     a.established === b.established &&
+    a.cut === b.cut &&
     a.latencyClass === b.latencyClass
   );
 }

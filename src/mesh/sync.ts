@@ -89,7 +89,7 @@ export class Sync {
   #round(): void {
     this.#timer = undefined;
     this.#latest = undefined;
-    const up = [...this.#ports.neighbours.all()].filter((neighbour) => neighbour.link && neighbour.welcomed);
+    const up = [...this.#ports.neighbours.all()].filter((it) => it.link && it.welcomed && !it.isCut && !it.path.isMissing);
     if (up.length > 0) this.show(pick(this.#ports.random, up));
     this.#pauseMs = Math.min(QUIET_PAUSE_MS, this.#pauseMs * 2);
     this.#schedule(this.#jittered(this.#pauseMs));

@@ -96,7 +96,7 @@ describe("a peer that claims every short id somebody draws", () => {
     const [victim, liar] = [hosts[1]!, hosts[4]!];
     const before = hosts[0]!.routeChanges;
     const liars = liar.mesh!.view().peers.find((peer) => peer.name === liar.name)!;
-    const connections = new Map(liars.connections.map((entry) => [entry.peer, { ...entry, latencyClass: 0 }]));
+    const connections = new Map(liars.connections.map((entry) => [entry.peer, { ...entry, cut: false, latencyClass: 0 }]));
     for (const i of range(1, 500)) {
       const { shortId } = own(victim);
       const { uid, nickname } = liars;

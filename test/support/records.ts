@@ -8,7 +8,7 @@ export function peerName(value: number): PeerName {
 }
 
 export function entryTo(peer: PeerName, entry: Partial<ConnectionEntry> = {}): ConnectionEntry {
-  return { peer, address: "10.0.0.1:6783", outbound: true, established: true, latencyClass: 0, ...entry };
+  return { peer, address: "10.0.0.1:6783", outbound: true, established: true, cut: false, latencyClass: 0, ...entry };
 }
 
 /** The record of peer `value`, connected to `peers`. */

@@ -12,7 +12,15 @@ export const keyOf = (number: number): string => number.toString(16).padStart(64
 export const uidOf = (number: number): string => number.toString(16).padStart(16, "0");
 
 export function entry(to: number, facts: Partial<ConnectionEntry> = {}): ConnectionEntry {
-  return { peer: peer(to), address: `10.0.0.${to}:6783`, outbound: true, established: true, latencyClass: 0, ...facts };
+  return {
+    peer: peer(to),
+    address: `10.0.0.${to}:6783`,
+    outbound: true,
+    established: true,
+    cut: false,
+    latencyClass: 0,
+    ...facts,
+  };
 }
 
 export function record(
