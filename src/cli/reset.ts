@@ -20,7 +20,8 @@ export const reset = command({
   },
   async run(cli, { force }, { flags }) {
     requireRoot(cli, "resetting weave");
-    const config = readableConfig(cli, givenOptions(flags));
+    const given = givenOptions(flags);
+    const config = readableConfig(cli, given.dataDir === undefined ? await runningDataDir() : given);
     if (!force) await leave();
     await stopDaemon(cli);
     const { resetHost } = await import("../daemon/reset.ts");
@@ -28,6 +29,17 @@ export const reset = command({
     return EXIT.done;
   },
 });
+
+/** Where the running daemon keeps its state, whatever is the default. */
+async function runningDataDir(): Promise<GivenFlags> {
+  try {
+    const { dataDir } = (await localClient().call("status", {}, { limitMs: 3_000 })).config;
+    return typeof dataDir === "string" ? { dataDir: [dataDir] } : {};
+  } catch (thrown) {
+    if (thrown instanceof Unreachable || thrown instanceof UserError) return {};
+    throw thrown;
+  }
+}
 
 async function leave(): Promise<void> {
   try {

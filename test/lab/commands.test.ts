@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operators type every day, in all the ways they write it.
+//
+//   h1 [c1 by path, c2 by name, c3 by pid, vm1], alone
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { Lab } from "../support/lab.ts";
+import type { Host } from "../support/lab-host.ts";
+import { kill } from "../support/processes.ts";
+import { launch } from "../support/weave.ts";
+
+let lab: Lab;
+let h1: Host;
+beforeAll(async () => {
+  lab = await Lab.with({ hosts: ["h1", "h2"], segments: [["h1", "h2"]] });
+  h1 = lab.host("h1");
+  await launch(h1);
+});
+afterAll(async () => await lab?.close());
+
+describe("ps", () => {
+  /** The addresses of the only line for a word. */
+  async function addressesOf(word: string): Promise<string> {
+    const [line = "", ...more] = (await h1.mustWeave("ps", word)).trimEnd().split("\n");
+    expect(more).toEqual([]);
+    const [label = "", , ...addresses] = line.split(" ");
+    expect(label).toBe(word.slice(0, 12));
+    return addresses.join(" ");
+  }
+
+  test("finds a container by whatever attach would take for it, not only by the word it was attached with", async () => {
+    const [c1, c2, c3] = await h1.containers("c1", "c2", "c3");
+    if (c1 === undefined || c2 === undefined || c3 === undefined) throw new Error("no containers");
+    const sleeper = c3.background(["sleep", "1000"]);
+    await h1.mustWeave("attach", "10.2.1.1/24", c1.path);
+    await h1.mustWeave("attach", "10.2.1.2/24", c2.name);
+    await h1.mustWeave("attach", "10.2.1.3/24", `${sleeper.pid}`);
+    await h1.mustWeave("attach", "--tap", "vm1", "10.2.1.4/24");
+    for (const word of [c1.name, c1.path, `netns:${c1.path}`]) expect(await addressesOf(word)).toBe("10.2.1.1/24");
+    for (const word of [c2.name, c2.path]) expect(await addressesOf(word)).toBe("10.2.1.2/24");
+    for (const word of [c3.name, c3.path, `${sleeper.pid}`]) expect(await addressesOf(word)).toBe("10.2.1.3/24");
+    for (const word of ["vm1", "tap:vm1"]) expect(await addressesOf(word)).toBe("10.2.1.4/24");
+    expect(await h1.mustWeave("ps", "nobody", "/run/netns/nobody", "999999")).toBe("");
+  });
+});
+
+test("a daemon that hangs is told from one that is not there, soon", async () => {
+  const pid = h1.daemonPid();
+  if (pid === undefined) throw new Error("no daemon");
+  kill(pid, "SIGSTOP");
+  try {
+    const began = performance.now();
+    const [version, status, ps] = await Promise.all([
+      h1.weave("version", "--verbose"),
+      h1.weave("status"),
+      h1.weave("status", "peers"),
+    ]);
+    expect(version.stdout).toContain("daemon does not answer\n");
+    for (const { code, stderr } of [status, ps]) {
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^weave status: the daemon does not answer on .*'weave stop' ends it\n$/);
+    }
+    expect(performance.now() - began).toBeLessThan(20_000);
+  } finally {
+    kill(pid, "SIGCONT");
+  }
+  await h1.mustWeave("status");
+});
+
+test("a password without a trusted network is warned of at launch, an empty one too", async () => {
+  const h2 = lab.host("h2");
+  const warned = await h2.weave("launch", "--password", "secret");
+  expect(warned.code).toBe(0);
+  expect(warned.stderr).toMatch(/^weave launch: warning: this version cannot encrypt data: .*--trusted-subnets\n$/);
+  await h2.mustWeave("reset");
+  expect((await h2.weave("launch", "--password=")).stderr).toBe(
+    "weave launch: warning: an empty password is none: every host may connect\n",
+  );
+  await h2.mustWeave("reset");
+});
+
+test("reset removes the state of the daemon that runs, wherever it keeps it", async () => {
+  const h2 = lab.host("h2");
+  await launch(h2, "--data-dir", "/var/lib/elsewhere");
+  expect(existsSync(h2.file("/var/lib/elsewhere/identity.key"))).toBe(true);
+  await h2.mustWeave("reset");
+  expect(existsSync(h2.file("/var/lib/elsewhere"))).toBe(false);
+});
