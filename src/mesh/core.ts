@@ -232,6 +232,7 @@ export class MeshCore {
       hint: (peer) => this.liveness.hint(peer),
       appeared: (peer) => this.connector.signOfLife(peer),
       full: () => this.#full(),
+      settleRoutes: () => this.routes.settle(),
       changed: (whose) => this.#recordsChanged(whose),
     });
   }

@@ -38,8 +38,17 @@ export interface ExchangePorts {
   appeared(peer: PeerName): void;
   /** There is no room for more peers or connections. */
   full(): void;
+  /** Computes routes now and tells them. */
+  settleRoutes(): void;
   /** Some record changed. */
   changed(whose: "ours" | "theirs"): void;
+}
+
+function losesPath(before: PeerRecord, now: PeerRecord): boolean {
+  for (const { peer, established } of before.connections.values()) {
+    if (established && !now.connections.get(peer)?.established) return true;
+  }
+  return false;
 }
 
 export class RecordExchange {
@@ -54,7 +63,11 @@ export class RecordExchange {
   /** Tells everyone our new record: the difference when there is a small one. */
   publish(record: PeerRecord, delta: RecordDelta | undefined): void {
     const touched = delta && [...delta.removed, ...delta.changed.map((entry) => entry.peer)];
+    const before = this.#ports.topology.get(record.name);
     this.#ports.topology.setOwn(record, touched);
+    // First we stop sending that way, then others learn that they must send around it: frames that still wait for a dead neighbour's MAC
+    // address would otherwise arrive a second time when it is back.
+    if (before && losesPath(before, record)) this.#ports.settleRoutes();
     const root = record.name;
     this.#ports.gossip.toAll(encodeMessage(delta ? { type: "delta", root, delta } : { type: "record", root, record }));
     this.#ports.changed("ours");

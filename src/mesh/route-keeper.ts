@@ -57,7 +57,7 @@ export class RouteKeeper {
     const pauseMs = Math.min(firstMs * this.#backoff, MAX_MS + size * MAX_PER_PEER_MS);
     if (this.#timer && this.#timer.at <= now + pauseMs) return;
     this.stop();
-    this.#timer = { at: now + pauseMs, handle: this.#clock.after(pauseMs, () => this.#recompute()) };
+    this.#timer = { at: now + pauseMs, handle: this.#clock.after(pauseMs, () => this.settle()) };
   }
 
   /** Computes at once and tells the routes even when there are none. */
@@ -67,7 +67,8 @@ export class RouteKeeper {
     this.#onComputed();
   }
 
-  #recompute(): void {
+  /** Follows what has changed at once. */
+  settle(): void {
     if (this.#compute()) this.#onRoutes(this.#routes);
     this.#onComputed();
   }
