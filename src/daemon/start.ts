@@ -31,6 +31,7 @@ import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
+import { FilterWatch } from "./health.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
@@ -122,6 +123,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     }),
   );
   watchDocker(attachments, log, owned);
+  const filter = owned.use(new FilterWatch(config.weaveBridge, { clock, log }));
+  await filter.look();
 
   let ready = false;
   const backend = createBackend({
@@ -132,7 +135,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     attacher: attachments.attacher,
     exposer: attachments.exposer,
     router: () => routerParts(config, kernel, overlay, repairs),
-    warnings: () => [...store.warnings, ...identity.warnings],
+    warnings: () => [...store.warnings, ...identity.warnings, ...filter.warnings()],
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),

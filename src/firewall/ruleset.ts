@@ -67,3 +67,9 @@ export function droppingForwardChains(listing: string): readonly string[] {
   }
   return found;
 }
+
+/** Has a chain, from the text of `list chain`, a rule that lets pass what comes in at the bridge, or what goes out there? */
+export function allowsBridge(listing: string, bridge: string): boolean {
+  const atBridge = [`iifname "${bridge}"`, `oifname "${bridge}"`];
+  return listing.split("\n").some((line) => /\baccept\b/.test(line) && atBridge.some((match) => line.includes(match)));
+}

@@ -51,6 +51,11 @@ export class NftFirewall implements Firewall, Disposable {
     return this.#isInstalled() ? droppingForwardChains(this.#run("list chains").output) : [];
   }
 
+  /** `chain` as the kernel shows it, for example `ip filter FORWARD`; empty when there is none. */
+  listChain(chain: string): string {
+    return this.#isInstalled() ? this.#run(`list chain ${chain}`).output : "";
+  }
+
   /** The table as the kernel shows it; empty when there is none. */
   #list(): string {
     return this.#run(`list table ${TABLE}`).output;

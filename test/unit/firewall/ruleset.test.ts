@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import { planFirewall } from "../../../src/firewall/plan.ts";
-import { droppingForwardChains, renderRuleset } from "../../../src/firewall/ruleset.ts";
+import { allowsBridge, droppingForwardChains, renderRuleset } from "../../../src/firewall/ruleset.ts";
 import { parseCidr } from "../../../src/net/cidr.ts";
 
 const exposed = (text: string, masquerade = true) => ({ cidr: parseCidr(text)!, masquerade });
@@ -68,4 +68,14 @@ table inet firewalld {
 }`;
   expect(droppingForwardChains(listing)).toEqual(["ip filter FORWARD", "inet firewalld other"]);
   expect(droppingForwardChains("")).toEqual([]);
+});
+
+test.each([
+  ['\t\tiifname "weave" oifname "weave" counter accept', true],
+  ['\t\toifname "weave" accept', true],
+  ['\t\tiifname "weave2" accept\n\t\tiifname "weave" drop', false],
+  ['\t\tiifname != "weave" accept', false],
+  ["\t\ttype filter hook forward priority filter; policy drop;", false],
+])("a chain with %j lets the bridge 'weave' pass: %p", (rules, expected) => {
+  expect(allowsBridge(`table ip filter {\n\tchain FORWARD {\n${rules}\n\t}\n}\n`, "weave")).toBe(expected);
 });
