@@ -77,10 +77,13 @@ async function run<Name extends OperationName>(
     const work = async () => route.reply.write(await options.handlers[name](parsed, request.signal));
     const answer = await (options.pacer === undefined ? work() : options.pacer.run(work));
     options.requests.add("ok");
+    options.log.debug("api request", { request: name, status: answer.status });
     return answer;
   } catch (thrown) {
     options.requests.add(thrown instanceof UserError ? "refused" : "failed");
-    if (!(thrown instanceof UserError)) options.log.error("api request failed", { request: name, reason: errorText(thrown) });
+    const fields = { request: name, reason: errorText(thrown) };
+    if (thrown instanceof UserError) options.log.debug("api request refused", fields);
+    else options.log.error("api request failed", fields);
     return refusal(route.errors, thrown);
   }
 }

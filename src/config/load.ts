@@ -91,3 +91,20 @@ export function shownConfig(config: DaemonConfig): Record<string, string | numbe
   }
   return { ...shown, peers: config.peers };
 }
+
+/** What differs from the defaults as one would type it, secrets masked: `--port 7000 --no-discovery host1`; for the log. */
+export function commandLineOf(config: DaemonConfig): string {
+  const words: string[] = [];
+  for (const key of OPTION_KEYS) {
+    const option = OPTIONS[key] as Option<unknown>;
+    const texts = option.format(config[key]);
+    if (key === "nickname" || texts.join() === option.format(option.default).join()) continue;
+    for (const text of texts) words.push(`--${option.flag}`, ...(option.kind === "flag" ? [] : [shownWord(option, text)]));
+  }
+  return [...words, ...config.peers].join(" ");
+}
+
+function shownWord(option: Option<unknown>, text: string): string {
+  if (option.secret) return "********";
+  return text === "" || /\s/.test(text) ? `'${text}'` : text;
+}

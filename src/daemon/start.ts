@@ -3,7 +3,7 @@
 import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
-import type { DaemonConfig } from "../config/load.ts";
+import { commandLineOf, type DaemonConfig } from "../config/load.ts";
 import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
 import { KernelWatch } from "../host/kernel-watch.ts";
@@ -51,6 +51,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   const log = createLog({ level: config.logLevel, write: logOutput({ env: process.env, clock }) });
   await using owned = new AsyncDisposableStack();
   owned.use(lockHost());
+  log.info("starting", { version, pid: process.pid, options: commandLineOf(config) });
   checkListen(config.host, config.port); // who holds it may be another network's daemon, on a bridge and a data port of the same names
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
@@ -59,7 +60,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   const manager = ServiceManager.fromEnvironment(process.env, process.pid);
   manager?.ready(`peer ${daemon.peer}`);
   if (manager?.watchdogMs !== undefined) owned.use(every(clock, manager.watchdogMs / 3, () => void manager.alive()));
-  log.info("ready", { peer: daemon.peer, version, port: config.port });
+  log.info("ready", { peer: daemon.peer, port: config.port });
   owned.use(clock.after(SETTLED_MS, tidy));
   owned.use(every(clock, TIDY_MS, tidy));
   await stop;
@@ -231,6 +232,7 @@ function createMesh(
         const self = routes.shortIds.get(name);
         invariant(self !== undefined, "the mesh's routes name our own short id");
         overlay.setRoutes(self, routes);
+        log.debug("routes changed", { reachable: routes.unicast.size, trees: routes.trees.size });
       },
     },
   );

@@ -2,7 +2,7 @@
 // The status model of the API, filled in from the parts of a running daemon. Pure: values in, one value out, lists sorted.
 import type { ConnectionStatus, JsonValue, MacStatus, PeerStatus, RouterStatus } from "../api/status.ts";
 import type { PeerTraffic } from "../host/datapath-codec.ts";
-import { formatPeerName, type PeerName, type ShortId } from "../mesh/peer-name.ts";
+import { formatPeerName, type PeerName, SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
 import type { ConnectionView, MeshView, PeerView } from "../mesh/ports.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
 
@@ -128,6 +128,8 @@ function macStatus(parts: RouterParts): MacStatus[] {
 }
 
 function switchDiagnostics(parts: RouterParts): JsonValue {
+  const names = new Map<number, string>(parts.mesh.peers.map((peer) => [peer.shortId, formatPeerName(peer.name)]));
+  names.set(SHORT_ID_FLOOD, "everybody");
   return {
     Object: parts.switch.kind.object,
     Attach: parts.switch.kind.attach,
@@ -136,7 +138,9 @@ function switchDiagnostics(parts: RouterParts): JsonValue {
     Repairs: parts.switch.repairs,
     Drops: countsStatus(parts.switch.drops),
     Events: countsStatus(parts.switch.events),
-    Peers: Object.fromEntries([...parts.switch.peers].map(([id, traffic]) => [String(id), countsStatus({ ...traffic })])),
+    Peers: Object.fromEntries(
+      [...parts.switch.peers].map(([id, traffic]) => [names.get(id) ?? `short id ${id}`, countsStatus({ ...traffic })]),
+    ),
   };
 }
 

@@ -2,15 +2,16 @@
 // Keeps us connected: to the targets people named, to the peers the topology names, and for a while to those it named before, so that
 // two halves of a divided mesh find each other again.
 
-import { parseHostPort } from "../net/endpoint.ts";
+import { parseHostPort, parseIpPort } from "../net/endpoint.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
-import type { Random } from "../runtime/random.ts";
+import { type Random, shuffled } from "../runtime/random.ts";
 import { dialAddress, ipOf, withPort } from "./address.ts";
 import { limitReason } from "./admission.ts";
 import { type Attempt, Dialer, means } from "./dialer.ts";
 import { addressesOf, choosePeers, dialsFirst, SECOND_DIALLER_MS, wantedDegree } from "./discovery.ts";
+import type { Referral } from "./message.ts";
 import type { Acquaintance } from "./neighbour.ts";
 import type { Neighbours, Outcome } from "./neighbours.ts";
 import { formatPeerName, type PeerName } from "./peer-name.ts";
@@ -20,6 +21,8 @@ import type { Topology } from "./topology.ts";
 /** Former neighbours that are still tried, with back-off. */
 const LOST_MAX = 64;
 const LOST_KEEP_MS = 24 * 3600_000;
+/** How many others a full peer names. */
+const REFERRALS = 8;
 
 export interface ConnectorPorts {
   readonly clock: Clock;
@@ -54,7 +57,10 @@ export class Connector {
     this.#dialer = new Dialer({
       clock,
       random,
-      dial: (address, done) => transport.dial(address, hello, done),
+      dial: (address, done) => {
+        ports.log.debug("dialling", { address });
+        return transport.dial(address, hello, done);
+      },
       admit: ports.admit,
       addresses: (attempt) => this.#addresses(attempt),
       isSatisfied: (attempt) => this.#isSatisfied(attempt),
@@ -141,10 +147,32 @@ export class Connector {
   /** A neighbour that was with us is gone without saying that it leaves. */
   lost(facts: Acquaintance): void {
     const address = listening(facts);
-    if (!this.#ports.discovery || address === undefined || this.#isStopped) return;
-    this.#lost.delete(facts.name);
-    this.#lost.set(facts.name, { address, since: this.#ports.clock.now() });
+    if (this.#ports.discovery && address !== undefined && !this.#isStopped) this.#remember(facts.name, address);
+  }
+
+  #remember(name: PeerName, address: string): void {
+    this.#lost.delete(name);
+    this.#lost.set(name, { address, since: this.#ports.clock.now() });
     if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.keys().next().value!);
+  }
+
+  /** Whom somebody may try that we have no room for. */
+  referral(): Referral[] {
+    const { neighbours, random } = this.#ports;
+    return shuffled(random, [...neighbours.all()])
+      .map(({ name, facts }) => ({ name, address: listening(facts) }))
+      .filter((it): it is Referral => it.address !== undefined)
+      .slice(0, REFERRALS);
+  }
+
+  /** Somebody without room names others. They are tried when nobody else has let us in. */
+  referred(peers: readonly Referral[]): void {
+    const { discovery, neighbours, self } = this.#ports;
+    if (!discovery || this.#isStopped || [...neighbours.all()].some((neighbour) => neighbour.welcomed)) return;
+    for (const { name, address } of peers.slice(0, REFERRALS)) {
+      if (name !== self && parseIpPort(address)) this.#remember(name, address);
+    }
+    this.survey();
   }
 
   /** Somebody is known to be alive: an inbound connection, or the topology names it anew. */
@@ -166,8 +194,8 @@ export class Connector {
   survey(): void {
     if (!this.#ports.discovery || this.#isStopped) return;
     const { topology, neighbours, self, limit } = this.#ports;
-    this.#forgetLost();
     const reachable = topology.reachable();
+    this.#forgetLost(reachable);
     const unconnected = [...reachable].filter((name) => name !== self && !neighbours.get(name)?.link);
     const isFull = wantedDegree(reachable.size - 1, limit) === reachable.size - 1;
     this.#dropIdle(reachable, isFull);
@@ -209,9 +237,10 @@ export class Connector {
     }
   }
 
-  #forgetLost(): void {
+  /** Those who are in the mesh again are like all others in it. */
+  #forgetLost(reachable: ReadonlySet<PeerName>): void {
     const before = this.#ports.clock.now() - LOST_KEEP_MS;
-    for (const [name, lost] of this.#lost) if (lost.since < before) this.#lost.delete(name);
+    for (const [name, lost] of this.#lost) if (lost.since < before || reachable.has(name)) this.#lost.delete(name);
   }
 
   stop(): void {

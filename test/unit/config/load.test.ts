@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options: where a value comes from, what each takes, and how a bad one is told.
 import { describe, expect, test } from "bun:test";
-import { type Environment, type GivenFlags, type Loaded, loadConfig, shownConfig } from "../../../src/config/load.ts";
+import {
+  commandLineOf,
+  type Environment,
+  type GivenFlags,
+  type Loaded,
+  loadConfig,
+  shownConfig,
+} from "../../../src/config/load.ts";
 import { MalformedValue } from "../../../src/config/option.ts";
 import { OPTION_KEYS, OPTIONS } from "../../../src/config/options.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
@@ -184,6 +191,13 @@ describe("the table", () => {
       httpAddr: "off",
       peers: ["host2"],
     });
+  });
+  test("what was chosen reads like a command line, without secrets and defaults", () => {
+    const flags = { passwords: ["hush", "hush2"], port: ["7000"], noDiscovery: ["true"], dockerApi: [""], nickname: ["n"] };
+    expect(commandLineOf(config({ flags, peers: ["host2", "[fd00::1]:7000"] }))).toBe(
+      "--password ******** --password ******** --port 7000 --no-discovery --docker-api '' host2 [fd00::1]:7000",
+    );
+    expect(commandLineOf(config({}))).toBe("");
   });
   test("every option reads what it writes", () => {
     const flags = {
