@@ -203,7 +203,7 @@ function createMesh(
   });
   owned.defer(() => poller.stop());
   const overlay: Overlay = new Overlay(
-    { fastdp: !config.noFastdp },
+    { fastdp: !config.noFastdp, dataPort: config.port + 1 },
     { switch: kernel, log, counters, probeSent: (peer, sequence) => poller.sent(peer, sequence) },
   );
   const mesh: Mesh = new Mesh(

@@ -19,6 +19,8 @@ export interface Switch {
 export interface OverlayOptions {
   /** False with `--no-fastdp`: no neighbour gets a data path over VXLAN. */
   readonly fastdp: boolean;
+  /** UDP port of our VXLAN device. The switch has one, so neighbours with another get no data path. */
+  readonly dataPort: number;
 }
 
 /** Transports this build has, best first; sent to neighbours in the hello. */
@@ -29,6 +31,7 @@ const SILENT = { received: 0, sent: 0 } as const;
 /** Does not touch the switch, which may still hold what an earlier daemon wrote, until `release`. */
 export class Overlay implements DataPaths {
   readonly #fastdp: boolean;
+  readonly #dataPort: number;
   readonly #switch: Switch;
   readonly #log: Log;
   readonly #probeSent: (peer: PeerName, sequence: number) => void;
@@ -44,6 +47,7 @@ export class Overlay implements DataPaths {
     ports: { switch: Switch; log: Log; counters: Counters; probeSent(peer: PeerName, sequence: number): void },
   ) {
     this.#fastdp = options.fastdp;
+    this.#dataPort = options.dataPort;
     this.#switch = ports.switch;
     this.#log = ports.log;
     this.#probeSent = ports.probeSent;
@@ -122,6 +126,9 @@ export class Overlay implements DataPaths {
     if (!this.#fastdp) return "the fast datapath is switched off here and no other transport is available";
     if (!neighbour.transports.includes("fastdp"))
       return "the peer has the fast datapath switched off and no other transport is available";
+    if (neighbour.dataPort !== this.#dataPort) {
+      return `its data port is UDP ${neighbour.dataPort}, ours is UDP ${this.#dataPort}: all hosts need the same --port`;
+    }
     if (neighbour.passwordUsed && !neighbour.trusted) {
       return "a password is set, no encrypted transport is available, and clear data needs both ends in --trusted-subnets";
     }

@@ -32,7 +32,10 @@ class RecordingSwitch implements Switch {
 
 function build(fastdp = true, released = true): { overlay: Overlay; kernel: RecordingSwitch } {
   const kernel = new RecordingSwitch();
-  const overlay = new Overlay({ fastdp }, { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {} });
+  const overlay = new Overlay(
+    { fastdp, dataPort: 6784 },
+    { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {} },
+  );
   overlay.setRoutes(short(1), EMPTY_ROUTES);
   if (released) overlay.release();
   kernel.plans = [];
@@ -115,6 +118,14 @@ test("routes and trees become map entries, and those over closed neighbours are 
 test("without the fast datapath on either side there is no path and no plan entry", () => {
   expect(build(false).overlay.open(neighbour(2))).toContain("switched off here");
   expect(build().overlay.open(neighbour(2, { transports: [] }))).toContain("peer has the fast datapath switched off");
+});
+
+test("a neighbour with another data port has no path, and both ports are named", () => {
+  const { overlay, kernel } = build();
+  expect(overlay.open(neighbour(2, { dataPort: 7001 }))).toBe(
+    "its data port is UDP 7001, ours is UDP 6784: all hosts need the same --port",
+  );
+  expect(kernel.plans).toEqual([]);
 });
 
 test("held, the switch keeps what an earlier daemon wrote until the mesh has its routes back", () => {
