@@ -34,8 +34,8 @@ export interface AdmissionFacts {
 export type Admission =
   | { readonly verdict: "self" }
   | { readonly verdict: "take" }
-  /** `isFinal`: dialling again is of no use until somebody asks for it. */
-  | { readonly verdict: "refuse"; readonly reason: string; readonly isFinal: boolean }
+  /** `isFinal`: dialling again is of no use until somebody asks for it. `refer`: others may have room. */
+  | { readonly verdict: "refuse"; readonly reason: string; readonly isFinal: boolean; readonly refer?: true }
   /** Take it only if the other one does not answer; otherwise refuse it for this reason. */
   | { readonly verdict: "ask"; readonly suspicion: Suspicion; readonly reason: string };
 
@@ -67,7 +67,8 @@ export function decideAdmission(facts: AdmissionFacts): Admission {
   if (elsewhere && !sameLife(elsewhere, newcomer) && !facts.verified) {
     return { verdict: "ask", suspicion: "conflict", reason: conflictReason(elsewhere, newcomer) };
   }
-  if (facts.limitReached !== undefined) return { verdict: "refuse", reason: limitReason(facts.limitReached), isFinal: false };
+  if (facts.limitReached !== undefined)
+    return { verdict: "refuse", reason: limitReason(facts.limitReached), isFinal: false, refer: true };
   return { verdict: "take" };
 }
 

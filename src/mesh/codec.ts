@@ -11,6 +11,7 @@ import { isPlainMessagePack } from "./secure/plain-messagepack.ts";
 
 const UINT32_MAX = 2 ** 32 - 1;
 const CHANNELS_MAX = 64;
+const REFERRALS_MAX = 64;
 const SEQUENCE_MAX = Number.MAX_SAFE_INTEGER;
 
 // The entry `msgpackr/pack` is the library without its native add-on. No records extension, plain arrays only.
@@ -72,6 +73,8 @@ function fieldsOf(message: Message): unknown[] {
       return [15, message.channel, message.payload, message.digest];
     case "revoked":
       return [16, message.keys.map((key) => Uint8Array.fromHex(key))];
+    case "refer":
+      return [17, message.peers.map((peer) => [peer.name, peer.address])];
     default:
       return message satisfies never;
   }
@@ -151,6 +154,13 @@ const READERS: readonly (((fields: Fields) => Message) | undefined)[] = [
   ([keys]) => ({
     type: "revoked",
     keys: readList(keys, REVOKED_MAX, "revoked keys").map((key) => readHex(key, 32, "public key")),
+  }),
+  ([peers]) => ({
+    type: "refer",
+    peers: readList(peers, REFERRALS_MAX, "referrals").map((referral) => {
+      const [name, address] = readList(referral, 8, "referral");
+      return { name: readName(name), address: readText(address, "address", 64) };
+    }),
   }),
 ];
 

@@ -182,6 +182,7 @@ export class MeshCore {
       elsewhere: (name) => this.#elsewhere(name),
       limitReached: (newcomer) => this.room.limitFor(newcomer),
       makeRoom: () => this.#makeRoom(),
+      referral: () => this.connector.referral(),
       shortId: (name) => this.topology.get(name)?.shortId,
       askAlive: (name, token) => void this.#meshGossip.unicast(name, askAlive(token)),
       token: () => this.#token(),

@@ -5,6 +5,7 @@ import type { Counter } from "../runtime/counters.ts";
 import { errorText, ProtocolError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Conflicts } from "./conflicts.ts";
+import type { Connector } from "./connector.ts";
 import type { RecordExchange } from "./exchange.ts";
 import type { GossipChannels } from "./gossip.ts";
 import type { Liveness } from "./liveness.ts";
@@ -26,6 +27,7 @@ export interface Recipients {
   readonly gossip: GossipChannels;
   readonly liveness: Liveness;
   readonly conflicts: Conflicts;
+  readonly connector: Connector;
   revoke(keys: readonly string[]): void;
 }
 
@@ -91,6 +93,9 @@ function hand(parts: Recipients, neighbour: Neighbour, message: Message, bytes: 
       return;
     case "channel-repair":
       parts.gossip.receiveRepair(neighbour, message);
+      return;
+    case "refer":
+      parts.connector.referred(message.peers);
       return;
     case "revoked":
       parts.revoke(message.keys);

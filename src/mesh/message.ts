@@ -33,6 +33,12 @@ export interface RecordVersion {
   readonly version: number;
 }
 
+export interface Referral {
+  readonly name: PeerName;
+  /** `ip:port` it can be dialled at. */
+  readonly address: string;
+}
+
 export type Message =
   | Welcome // 1
   | Digest // 2
@@ -76,7 +82,9 @@ export type Message =
   /** What the receiver lacked, and the sender's digest after it. */
   | { readonly type: "channel-repair"; readonly channel: string; readonly payload: Uint8Array; readonly digest: Uint8Array } // 15
   /** Public keys (64 hex digits) that are refused everywhere, for ever. */
-  | { readonly type: "revoked"; readonly keys: readonly string[] }; // 16
+  | { readonly type: "revoked"; readonly keys: readonly string[] } // 16
+  /** The sender is full and refuses the connection; these may have room. */
+  | { readonly type: "refer"; readonly peers: readonly Referral[] }; // 17
 
 /** 4-byte length of the transport and 16-byte seal are not counted in it. Larger states travel in several messages. */
 export const MESSAGE_LIMIT_BYTES = 1024 * 1024;

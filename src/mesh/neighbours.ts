@@ -5,8 +5,10 @@ import type { Clock, Instant } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import { ipOf } from "./address.ts";
 import { type Admission, type Claimant, DUPLICATE_REASON, decideAdmission } from "./admission.ts";
+import { encodeMessage } from "./codec.ts";
 import type { Doubt } from "./doubt.ts";
 import { prefersLink } from "./duplicate.ts";
+import type { Referral } from "./message.ts";
 import { type Acquaintance, acquaintanceOf, Neighbour } from "./neighbour.ts";
 import { type Answer, Parking } from "./parking.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
@@ -38,6 +40,8 @@ export interface NeighbourPorts {
   elsewhere(name: PeerName): Claimant | undefined;
   /** Set when one more neighbour would be too many. */
   limitReached(newcomer: PeerName): number | undefined;
+  /** Whom to try instead of us. */
+  referral(): Referral[];
   /** One more has come. */
   makeRoom(): void;
   shortId(name: PeerName): ShortId | undefined;
@@ -127,6 +131,7 @@ export class Neighbours {
         report({ kind: "refused", reason: "cannot connect to ourself", isFinal: true, isSelf: true });
         return;
       case "refuse":
+        if (admission.refer) link.send(encodeMessage({ type: "refer", peers: this.#ports.referral() }));
         this.#refuse(link, admission.reason, admission.isFinal, report);
         return;
       case "ask":

@@ -54,7 +54,11 @@ describe("a connection whose handshake has finished", () => {
     expect(decide({ isRevoked: true })).toMatchObject({ verdict: "refuse", isFinal: true });
   });
   test("beyond the limit is refused, for now", () => {
-    expect(decide({ limitReached: 5 })).toEqual({ verdict: "refuse", reason: "Connection limit reached (5)", isFinal: false });
+    expect(decide({ limitReached: 5 })).toMatchObject({
+      verdict: "refuse",
+      reason: "Connection limit reached (5)",
+      isFinal: false,
+    });
   });
   test("of a neighbour whose own is gone replaces it", () => {
     expect(decide({ session: session(2, { controlUp: false }) }).verdict).toBe("take");

@@ -33,6 +33,7 @@ const MESSAGES: readonly Message[] = [
   { type: "channel-digest", channel: "dns", digest: Uint8Array.of(9) },
   { type: "channel-repair", channel: "dns", payload: Uint8Array.of(8), digest: Uint8Array.of(9) },
   { type: "revoked", keys: [keyOf(3), keyOf(4)] },
+  { type: "refer", peers: [{ name: peer(3), address: "10.0.0.3:6783" }] },
 ];
 
 describe("messages", () => {
@@ -46,7 +47,7 @@ describe("messages", () => {
 
   test("of every kind are in this test", () => {
     const numbers = MESSAGES.map((message) => (encodeMessage(message)[1] ?? 0) & 0x7f).sort((a, b) => a - b);
-    expect(numbers).toEqual(Array.from({ length: 16 }, (_, i) => i + 1));
+    expect(numbers).toEqual(Array.from({ length: 17 }, (_, i) => i + 1));
   });
 
   test("of a later version are skipped", () => {
