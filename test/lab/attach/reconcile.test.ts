@@ -241,7 +241,7 @@ test("a container that ends while it is attached is a clear error and leaves not
     if (step === "guest") Bun.spawnSync(["ip", "netns", "del", web]);
   };
   const refusal = await failure(world.parts.attacher.attach({ target: web, addresses: ADDRESSES }));
-  expect(refusal.message).toContain("has gone");
+  expect(refusal.message).toMatch(/has gone|it ended while/); // noticed by its path or by its link, whichever the kernel takes away first
   world.onStep = () => {};
   expect([world.parts.attacher.list(), [...world.switchPorts.ports]]).toEqual([[], []]);
   await waitFor("the kernel removed the pair", () => world.ports().length === 0);
