@@ -6,13 +6,15 @@ import { type LaunchFile, readLaunchFile, removeLaunchFile, writeLaunchFile } fr
 import { type DaemonConfig, type Loaded, loadConfig } from "../config/load.ts";
 import type { Option } from "../config/option.ts";
 import { OPTION_KEYS, OPTIONS } from "../config/options.ts";
+import { UserError } from "../runtime/errors.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { command, JSON_FLAG } from "./command.ts";
 import { type Cli, EXIT, outJson } from "./context.ts";
 import { dropOldRange, translateOldFlags } from "./old-flags.ts";
 import { givenOptions, OPTION_FLAGS } from "./option-flags.ts";
 import { requireDaemonPrivileges } from "./privileges.ts";
-import { runningDaemon, StillStarting, startDaemon } from "./service.ts";
+import { READY_LIMIT_MS, runningDaemon, StillStarting, startDaemon } from "./service.ts";
+import { until } from "./wait.ts";
 
 export const launch = command({
   name: "launch",
@@ -29,6 +31,7 @@ export const launch = command({
     const peers = dropOldRange(words, warning(cli));
     const loaded = loadConfig({ flags: givenOptions(flags), peers, env: cli.env, hostname: hostname() });
     await requireDaemonPrivileges(cli);
+    using _ = await onlyLaunch(cli);
     const running = await runningDaemon();
     if (running !== undefined) {
       const which = `${running.name}, pid ${running.pid}`;
@@ -43,6 +46,18 @@ export const launch = command({
 
 function warning(cli: Cli): (sentence: string) => void {
   return (sentence) => cli.err(`weave launch: ${sentence}\n`);
+}
+
+/** Another launch on this host is waited for; afterwards its daemon runs. @throws {UserError} it takes too long */
+async function onlyLaunch(cli: Cli): Promise<Disposable> {
+  const { lockLaunch } = await import("../daemon/lock.ts");
+  const lock = await until(cli.clock, { everyMs: 50, limitMs: READY_LIMIT_MS }, () => lockLaunch());
+  if (lock !== undefined) return lock;
+  throw new UserError(
+    "conflict",
+    "another 'weave launch' is under way on this host",
+    "see whether it hangs with 'ps', and try again",
+  );
 }
 
 function passwordWarnings(given: readonly string[], { passwords, trustedSubnets }: DaemonConfig): string[] {

@@ -16,7 +16,8 @@ export const UNIT = "weave.service";
 export const LOG_PATH = "/run/weave/daemon.log";
 
 const POLL_MS = 20;
-const READY_LIMIT_MS = 60_000;
+/** Time a daemon has to get ready. */
+export const READY_LIMIT_MS = 60_000;
 /** Time the daemon has to end by itself, as `docker stop` gives. */
 const STOP_LIMIT_MS = 10_000;
 const ASK_LIMIT_MS = 3_000;

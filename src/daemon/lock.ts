@@ -1,36 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// One daemon per host: a lock on a file in the runtime directory, which the kernel releases with the process, however it ends.
+// One daemon, and one launch, per host: locks on files in the runtime directory, which the kernel releases with the process, however it ends.
 import { mkdirSync, openSync } from "node:fs";
 import { close, tryLock } from "../../native/libc/fd.ts";
 import { fileErrorText, UserError } from "../runtime/errors.ts";
 
 export const RUNTIME_DIRECTORY = "/run/weave";
-const LOCK_FILE = `${RUNTIME_DIRECTORY}/daemon.lock`;
 
-/** @throws {UserError} another daemon runs on this host */
-export function lockHost(): Disposable {
-  const fd = openLockFile();
-  if (!tryLock(fd)) {
-    close(fd);
-    throw new UserError(
-      "conflict",
-      "cannot start: another weave daemon runs on this host",
-      "see 'weave status', or stop it with 'weave stop'",
-    );
-  }
-  return { [Symbol.dispose]: () => close(fd) };
+/** @param cannot what cannot be done otherwise: `cannot start`  @throws {UserError} another daemon runs on this host */
+export function lockHost(cannot: string): Disposable {
+  const lock = lockFile("daemon.lock");
+  if (lock !== undefined) return lock;
+  const hint = "see 'weave status', or stop it with 'weave stop'";
+  throw new UserError("conflict", `${cannot}: another weave daemon runs on this host`, hint);
 }
 
-function openLockFile(): number {
+/** Held while a daemon is chosen its options and started. undefined: somebody else does that now. @throws {UserError} */
+export function lockLaunch(): Disposable | undefined {
+  return lockFile("launch.lock");
+}
+
+function lockFile(name: string): Disposable | undefined {
+  const fd = openLockFile(`${RUNTIME_DIRECTORY}/${name}`);
+  if (tryLock(fd)) return { [Symbol.dispose]: () => close(fd) };
+  close(fd);
+  return undefined;
+}
+
+function openLockFile(path: string): number {
   try {
     mkdirSync(RUNTIME_DIRECTORY, { recursive: true, mode: 0o755 });
-    return openSync(LOCK_FILE, "w", 0o600);
+    return openSync(path, "w", 0o600);
   } catch (thrown) {
     const why = fileErrorText(thrown);
     throw new UserError(
       "unavailable",
       `cannot use '${RUNTIME_DIRECTORY}': ${why}`,
-      "it holds the lock and the socket of the daemon",
+      "it holds the locks and the socket of the daemon",
       {
         cause: thrown,
       },

@@ -21,7 +21,7 @@ import { lockHost, RUNTIME_DIRECTORY } from "./lock.ts";
 
 /** @throws {UserError} a daemon still runs; then nothing was touched  @throws {SystemError} */
 export async function resetHost(config: DaemonConfig): Promise<void> {
-  using _ = lockHost();
+  using _ = lockHost("cannot reset");
   const taps = readTaps(config.dataDir);
   using firewall = new NftFirewall();
   await firewall.apply({ chains: [] });

@@ -5,8 +5,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Lab } from "../support/lab.ts";
-import type { Host } from "../support/lab-host.ts";
+import { EXECUTABLE, type Host } from "../support/lab-host.ts";
 import { kill } from "../support/processes.ts";
+import { waitFor } from "../support/wait.ts";
 import { launch } from "../support/weave.ts";
 
 let lab: Lab;
@@ -77,6 +78,20 @@ test("a password without a trusted network is warned of at launch, an empty one 
     "weave launch: warning: an empty password is none: every host may connect\n",
   );
   await h2.mustWeave("reset");
+});
+
+test("of several launches at once one starts the daemon, the others find it running, and its options stay", async () => {
+  const h2 = lab.host("h2");
+  const finished = await Promise.all(["one", "two", "three"].map((nickname) => h2.weave("launch", "--nickname", nickname)));
+  expect(finished.map(({ code }) => code).sort()).toEqual([0, 3, 3]);
+  const winner = ["one", "two", "three"][finished.findIndex(({ code }) => code === 0)];
+  expect(await h2.mustWeave("report", "-f", "{{.Router.NickName}}")).toBe(`${winner}`);
+  await h2.killDaemon();
+  const resumed = h2.background([EXECUTABLE, "daemon"]);
+  await waitFor("the daemon to be back", async () => (await h2.weave("status")).code === 0);
+  expect(await h2.mustWeave("report", "-f", "{{.Router.NickName}}")).toBe(`${winner}`);
+  await h2.mustWeave("reset");
+  await resumed.ended(3_000);
 });
 
 test("reset removes the state of the daemon that runs, wherever it keeps it", async () => {
