@@ -51,7 +51,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   const log = createLog({ level: config.logLevel, write: logOutput({ env: process.env, clock }) });
   await using owned = new AsyncDisposableStack();
   owned.use(lockHost("cannot start"));
-  log.info("starting", { version, pid: process.pid, options: commandLineOf(config) });
+  log.info("starting", { version, pid: process.pid, options: commandLineOf(config) || undefined });
   checkListen(config.host, config.port); // who holds it may be another network's daemon, on a bridge and a data port of the same names
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());

@@ -43,6 +43,8 @@ const VXLAN_PORT_OPTIONS = {
 export interface BridgeSeen {
   readonly bridge: Link | undefined;
   readonly vxlan: Link | undefined;
+  /** What the VXLAN device belongs to now. */
+  readonly vxlanMaster: Link | undefined;
   /** VXLAN ports of ours under another name: of a daemon that used another UDP port. */
   readonly strays: readonly Link[];
 }
@@ -68,6 +70,7 @@ export type BridgeStep = { readonly why: string } & (
 export function planBridge(plan: BridgePlan, seen: BridgeSeen): BridgeStep[] {
   refuseOtherKind(plan.bridge, "bridge", seen.bridge);
   refuseOtherKind(plan.vxlan, "vxlan", seen.vxlan);
+  refuseDatapath(plan.vxlan, seen.vxlanMaster);
   return [...seen.strays.map(straySteps), ...bridgeSteps(plan, seen.bridge), ...vxlanSteps(plan, seen)];
 }
 
@@ -76,11 +79,11 @@ export function findBridge(
   plan: BridgePlan,
   bridge: Link | undefined,
   named: Link | undefined,
-  vxlans: readonly Link[],
+  others: { readonly vxlans: readonly Link[]; readonly vxlanMaster: Link | undefined },
 ): BridgeSeen {
   const isPort = (link: Link): boolean => bridge !== undefined && link.master === bridge.index;
-  const strays = vxlans.filter((link) => link.name !== plan.vxlan && isPort(link) && isVxlanOfOurs(link));
-  return { bridge, vxlan: named, strays };
+  const strays = others.vxlans.filter((link) => link.name !== plan.vxlan && isPort(link) && isVxlanOfOurs(link));
+  return { bridge, vxlan: named, vxlanMaster: others.vxlanMaster, strays };
 }
 
 /** By its name and mode, whatever its UDP port. */
@@ -190,5 +193,15 @@ function refuseOtherKind(name: string, kind: string, link: Link | undefined): vo
     "conflict",
     `link '${name}' exists and is ${found}, not a ${kind}`,
     `remove it with 'ip link delete ${name}', or with the program that made it, and try again`,
+  );
+}
+
+// The kernel would not let it go, and whoever runs there would lose its network.
+function refuseDatapath(name: string, master: Link | undefined): void {
+  if (master?.kind !== "openvswitch") return;
+  throw new UserError(
+    "conflict",
+    `the VXLAN device '${name}' belongs to the Open vSwitch datapath '${master.name}', as Weave Net 2 makes one`,
+    "run its own 'weave reset', or 'ip link delete datapath' when it does not run any more, and try again",
   );
 }

@@ -20,7 +20,9 @@ export interface EnsuredBridge {
  *  @throws {UserError} the name or the UDP port is taken by something else, or the kernel lacks a kind of link  @throws {SystemError} */
 export function ensureBridge(links: Links, plan: BridgePlan, netns?: Netns): EnsuredBridge {
   const vxlans = links.list({ kind: "vxlan" });
-  const seen = findBridge(plan, links.get(plan.bridge), links.get(plan.vxlan), vxlans);
+  const vxlan = links.get(plan.vxlan);
+  const vxlanMaster = vxlan?.master ? links.get(vxlan.master) : undefined;
+  const seen = findBridge(plan, links.get(plan.bridge), vxlan, { vxlans, vxlanMaster });
   const steps = planBridge(plan, seen);
   try {
     for (const step of steps) apply(links, plan, step);

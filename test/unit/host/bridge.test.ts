@@ -5,7 +5,7 @@ import { close } from "../../../native/libc/fd.ts";
 import { AF, inetAddress } from "../../../native/libc/sockaddr.ts";
 import { bind, SOCK, socket } from "../../../native/libc/socket.ts";
 import { ensureBridge, removeBridge } from "../../../src/host/bridge.ts";
-import { type BridgePlan, FDB_MAX_LEARNED, vxlanMac } from "../../../src/host/bridge-plan.ts";
+import { type BridgePlan, FDB_MAX_LEARNED, planBridge, vxlanMac } from "../../../src/host/bridge-plan.ts";
 import { inNetns } from "../../../src/host/netns.ts";
 import { readSysctl } from "../../../src/host/sysctl.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
@@ -125,6 +125,16 @@ describe.skipIf(!isRoot)("the bridge (needs root)", () => {
     const refusal = refusalOf(() => ensure(scratch));
     expect([refusal.code, refusal.message]).toEqual(["conflict", "link 'weave' exists and is of kind 'veth', not a bridge"]);
     expect(refusal.hint).toContain("ip link delete weave");
+  });
+
+  test("a VXLAN device of Weave Net's own datapath is left to it", () => {
+    using scratch = made();
+    const [bridge, vxlan] = [scratch.links.get("weave"), scratch.links.get("vxlan-6784")];
+    if (!bridge || !vxlan) throw new Error("not made");
+    const datapath = { ...bridge, name: "ovs-system", kind: "openvswitch" };
+    const refusal = refusalOf(() => planBridge(PLAN, { bridge, vxlan, vxlanMaster: datapath, strays: [] }));
+    expect(refusal.message).toContain("belongs to the Open vSwitch datapath 'ovs-system'");
+    expect(planBridge(PLAN, { bridge, vxlan, vxlanMaster: bridge, strays: [] })).toEqual([]);
   });
 
   test("a UDP port in use is named, and nothing half done stays", () => {
