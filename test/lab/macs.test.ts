@@ -157,14 +157,18 @@ describe("masses of addresses", () => {
     const [, h2, h3] = hosts;
     using machine = await VirtualMachine.boot(h2, "many", "10.2.1.92/24");
     const known = async (host: Host) => (await statusOf(host)).router.macs.filter(({ mac }) => mac.startsWith("02:58:")).length;
-    await flood(
-      (frame) => machine.sendFrame(frame),
-      10_000,
-      HONEST,
-      (index) => index,
-    );
+    const speak = () =>
+      flood(
+        (frame) => machine.sendFrame(frame),
+        10_000,
+        HONEST,
+        (index) => index,
+      );
+    await speak();
     for (const host of [hosts[0], h3]) {
-      await waitFor(`10,000 addresses on ${host.name}`, async () => (await known(host)) === 10_000, { show: () => known(host) });
+      // Honest machines speak more than once: of 10,000 broadcasts at one go a busy kernel may drop some.
+      const allKnown = async () => (await known(host)) === 10_000 || (await speak(), false);
+      await waitFor(`10,000 addresses on ${host.name}`, allKnown, { everyMs: 200, show: () => known(host) });
     }
     expect(await containers[0].reaches("10.2.1.3")).toBe(true);
   });
