@@ -78,6 +78,13 @@ export class SimLink implements Link {
     this.#isClosed = true;
     this.host.links.delete(this);
     this.#transmit({ close: reason });
+    if (!this.other.host.isOn) this.#forgetHeld(); // nobody is left to hear it, also when that machine comes back
+  }
+  #forgetHeld(): void {
+    this.#waitsForHeal?.[Symbol.dispose]();
+    this.#waitsForHeal = undefined;
+    this.#held = [];
+    this.#heldBytes = 0;
   }
   /** The process or host of this end died. `isTold`: the kernel still closes the stream. */
   die(isTold: boolean): void {
