@@ -13,7 +13,6 @@ import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
-import { dataPathWarnings } from "./health.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
 
 export interface BackendParts {
@@ -38,16 +37,14 @@ export function createBackend(parts: BackendParts): Backend {
   const { mesh, attacher, exposer, config } = parts;
   const status = (): StatusModel => {
     const view = mesh.view();
-    const own = parts.router();
-    const router = routerStatus({ ...own, mesh: view });
     return {
       apiVersion: API_VERSION,
       version: parts.version,
       pid: process.pid,
       startedAtMs: parts.startedAtMs,
       ready: parts.ready(),
-      warnings: [...parts.warnings(), ...view.warnings, ...dataPathWarnings(router.connections, own.nowMs)],
-      router,
+      warnings: [...parts.warnings(), ...view.warnings],
+      router: routerStatus({ ...parts.router(), mesh: view }),
       config: shownConfig(config),
     };
   };

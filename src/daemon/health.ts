@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator should know although everything runs, for the top of `weave status`: neighbours to which no frame can go, and a firewall
 // of the host that drops frames between containers.
-import type { ConnectionStatus } from "../api/status.ts";
 import { chainsAgainst } from "../host/bridge-filter.ts";
 import { type Clock, every } from "../runtime/clock.ts";
-import { errorText } from "../runtime/errors.ts";
+import { errorText, InvariantError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 
 /** A connection may take that long to find its data path. */
@@ -13,11 +12,20 @@ const NAMED_MAX = 3;
 /** Others change the firewall at any time; looking takes a few milliseconds. */
 const LOOK_MS = 60_000;
 
+/** What of a connection tells whether frames can go. */
+export interface Connection {
+  readonly state: string;
+  readonly peer?: { readonly nickname: string } | null;
+  readonly reason: string;
+  /** Wall clock, ms. */
+  readonly sinceMs: number;
+}
+
 /** One sentence for each reason for which no frame goes to neighbours whose control connection stands. */
-export function dataPathWarnings(connections: readonly ConnectionStatus[], nowMs: number): string[] {
+export function dataPathWarnings(connections: readonly Connection[], nowMs: number): string[] {
   const byReason = new Map<string, string[]>();
   for (const { state, peer, reason, sinceMs } of connections) {
-    if (state !== "pending" || peer === null || reason === "" || nowMs - sinceMs < PATIENCE_MS) continue;
+    if (state !== "pending" || !peer || reason === "" || nowMs - sinceMs < PATIENCE_MS) continue;
     byReason.set(reason, [...(byReason.get(reason) ?? []), peer.nickname]);
   }
   return [...byReason].map(([reason, names]) => `no data path to ${namesText(names)}: ${reason}`).sort();
@@ -40,34 +48,43 @@ export function filterWarning(chain: string, bridge: string): string {
   return `the host's firewall drops ${what} between containers: its chain '${chain}' is asked about bridged packets too; to let them pass: ${rule}`;
 }
 
-/** Looks at the host's firewall now and then. */
-export class FilterWatch implements Disposable {
-  readonly #bridge: string;
-  readonly #log: Log;
+/** Looks now and then, and logs what is new. */
+export class HealthWatch implements Disposable {
+  readonly #options: { readonly bridge: string; connections(): readonly Connection[] };
+  readonly #ports: { readonly clock: Clock; readonly log: Log };
   readonly #timer: Disposable;
-  #warnings: readonly string[] = [];
+  #filters: readonly string[] = [];
+  #logged: ReadonlySet<string> = new Set();
 
-  constructor(bridge: string, ports: { readonly clock: Clock; readonly log: Log }) {
-    this.#bridge = bridge;
-    this.#log = ports.log;
+  constructor(
+    options: { readonly bridge: string; connections(): readonly Connection[] },
+    ports: { readonly clock: Clock; readonly log: Log },
+  ) {
+    this.#options = options;
+    this.#ports = ports;
     this.#timer = every(ports.clock, LOOK_MS, () => void this.look());
   }
   [Symbol.dispose](): void {
     this.#timer[Symbol.dispose]();
   }
 
+  /** As of now; of the firewall as of the last look. */
   warnings(): readonly string[] {
-    return this.#warnings;
+    return [...this.#filters, ...dataPathWarnings(this.#options.connections(), this.#ports.clock.wallMs())];
   }
 
   /** Never fails: what cannot be looked at is nothing to warn of. */
   async look(): Promise<void> {
-    const before = this.#warnings;
+    const { bridge } = this.#options;
+    const { log } = this.#ports;
     try {
-      this.#warnings = (await chainsAgainst(this.#bridge)).map((chain) => filterWarning(chain, this.#bridge));
+      this.#filters = (await chainsAgainst(bridge)).map((chain) => filterWarning(chain, bridge));
     } catch (thrown) {
-      this.#log.debug("cannot look at the firewall", { reason: errorText(thrown) });
+      if (thrown instanceof InvariantError) throw thrown;
+      log.debug("cannot look at the firewall", { reason: errorText(thrown) });
     }
-    for (const warning of this.#warnings) if (!before.includes(warning)) this.#log.warn("firewall", { reason: warning });
+    const warnings = this.warnings();
+    for (const reason of warnings) if (!this.#logged.has(reason)) log.warn("something is wrong", { reason });
+    this.#logged = new Set(warnings);
   }
 }

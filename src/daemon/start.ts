@@ -31,7 +31,7 @@ import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
-import { FilterWatch } from "./health.ts";
+import { HealthWatch } from "./health.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
@@ -124,8 +124,10 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     }),
   );
   watchDocker(attachments, log, owned);
-  const filter = owned.use(new FilterWatch(config.weaveBridge, { clock, log }));
-  await filter.look();
+  const health = owned.use(
+    new HealthWatch({ bridge: config.weaveBridge, connections: () => mesh.view().connections }, { clock, log }),
+  );
+  await health.look();
 
   let ready = false;
   const backend = createBackend({
@@ -136,7 +138,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     attacher: attachments.attacher,
     exposer: attachments.exposer,
     router: () => routerParts(config, kernel, overlay, repairs),
-    warnings: () => [...store.warnings, ...identity.warnings, ...filter.warnings()],
+    warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
