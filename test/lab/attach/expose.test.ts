@@ -219,7 +219,15 @@ test("without the packet filter's library, exposing without masquerading works a
   // A mount namespace in which the library is an empty file.
   const libraries = (await run(["sh", "-c", "ldconfig -p | sed -n 's/.*libnftables.so.1 .*=> //p'"])).stdout.trim().split("\n");
   const hide = libraries.map((path) => `mount --bind /dev/null ${path}`).join(" && ");
-  const shown = await run(["unshare", "-m", "--propagation", "slave", "sh", "-c", `${hide} && exec bun -e '${script}'`]);
+  const shown = await run([
+    "unshare",
+    "-m",
+    "--propagation",
+    "slave",
+    "sh",
+    "-c",
+    `${hide} && exec ${process.execPath} -e '${script}'`,
+  ]);
   expect(shown.stderr).toBe("");
   const [without, refusal, left] = shown.stdout.trim().split("\n");
   expect(without).toBe("10.32.2.1");

@@ -20,7 +20,7 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
-import { must, run } from "../../support/command.ts";
+import { type Finished, must, run } from "../../support/command.ts";
 
 export const BRIDGE = "weave";
 const MTU_BYTES = 1376;
@@ -100,10 +100,17 @@ export class AttachWorld implements AsyncDisposable {
     return must(["ip", "netns", "exec", name, ...command]);
   }
   async addresses(name: string, link = "ethwe"): Promise<string[]> {
-    const shown = await run(["ip", "-n", name, "-j", "addr", "show", "dev", link]);
+    const shown = await this.#show(["ip", "-n", name, "-j", "addr", "show", "dev", link]);
     if (shown.code !== 0) return [];
     const [entry] = JSON.parse(shown.stdout) as { addr_info: { local: string; prefixlen: number; scope: string }[] }[];
     return (entry?.addr_info ?? []).filter((one) => one.scope === "global").map((one) => `${one.local}/${one.prefixlen}`);
+  }
+  /** `ip` fails when something changes anywhere in the namespace while it lists; then it is asked again. */
+  async #show(command: readonly string[]): Promise<Finished> {
+    for (;;) {
+      const shown = await run(command);
+      if (!shown.stderr.includes("Dump was interrupted")) return shown;
+    }
   }
   /** Ports of the bridge. */
   ports(): string[] {
