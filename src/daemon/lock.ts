@@ -6,10 +6,18 @@ import { fileErrorText, UserError } from "../runtime/errors.ts";
 
 export const RUNTIME_DIRECTORY = "/run/weave";
 
-/** @param cannot what cannot be done otherwise: `cannot start`  @throws {UserError} another daemon runs on this host */
+/** A daemon that was just killed holds its lock until the kernel has taken it apart. */
+const ENDING_TRIES = 50;
+const ENDING_TRY_MS = 20;
+
+/** Waits up to a second; nothing else runs in this process yet.
+ *  @param cannot what cannot be done otherwise: `cannot start`  @throws {UserError} another daemon runs on this host */
 export function lockHost(cannot: string): Disposable {
-  const lock = lockFile("daemon.lock");
-  if (lock !== undefined) return lock;
+  for (let tries = 0; tries < ENDING_TRIES; tries++) {
+    const lock = lockFile("daemon.lock");
+    if (lock !== undefined) return lock;
+    Bun.sleepSync(ENDING_TRY_MS);
+  }
   const hint = "see 'weave status', or stop it with 'weave stop'";
   throw new UserError("conflict", `${cannot}: another weave daemon runs on this host`, hint);
 }
