@@ -366,11 +366,12 @@ export class MeshCore {
     else this.ports.log.debug("neighbour gone", fields);
     this.liveness.forget(neighbour.name);
     if (neighbour.welcomed && !neighbour.hasLeft) this.connector.lost(neighbour.facts);
-    this.#neighbourChanged();
+    // When everybody knows already that nothing passes, the end of it can wait for the next change.
+    this.#neighbourChanged(neighbour.isCut ? "lazy" : "soon");
   }
 
-  #neighbourChanged(): void {
-    this.publisher.changed();
+  #neighbourChanged(urgency: "soon" | "lazy" = "soon"): void {
+    this.publisher.changed(urgency);
     this.liveness.changed();
     this.saver.soon();
   }
@@ -447,6 +448,7 @@ export class MeshCore {
   #tick(): void {
     this.#ticks++;
     this.sync.repairDrained();
+    this.exchange.tick();
     if (this.#ticks % (SURVEY_MS / 500) === 0) this.#topologySettled();
     if (this.#ticks % (SWEEP_MS / 500) === 0) this.#sweep();
   }

@@ -16,6 +16,8 @@ import type { Topology } from "./topology.ts";
 
 /** Passed on by then everywhere. */
 const RELAYED_KEEP_MS = 60_000;
+/** A neighbour's own word may be under way still while others tell of it already. */
+const OWN_WORD_MS = 1000;
 
 export interface ExchangePorts {
   readonly clock: Clock;
@@ -55,6 +57,8 @@ export class RecordExchange {
   readonly #ports: ExchangePorts;
   /** What was passed on although we could not apply it. */
   readonly #relayed = new Map<PeerName, { uid: string; version: number; at: Instant }>();
+  /** What others said of our neighbours. */
+  readonly #hearsay = new Map<PeerName, { change: RecordVersion; at: Instant }>();
 
   constructor(ports: ExchangePorts) {
     this.#ports = ports;
@@ -102,13 +106,30 @@ export class RecordExchange {
   #isHearsay(from: Neighbour, change: RecordVersion): boolean {
     const owner = this.#ports.neighbours.get(change.name);
     if (!owner?.link || !owner.welcomed || owner.name === from.name) return false;
-    const held = this.#ports.topology.get(change.name);
-    if (held && !isNewer(change, held)) return true;
-    // It learns what others hold of it, and goes above that if it is not its own word.
-    if (this.#ports.want(owner, change.name)) {
-      owner.send({ type: "welcome", knownUid: change.uid, knownVersion: change.version });
+    const { name, uid, version } = change;
+    const before = this.#hearsay.get(name);
+    if (this.#isNews(change) && (!before || isNewer(change, before.change))) {
+      this.#hearsay.set(name, { change: { name, uid, version }, at: before?.at ?? this.#ports.clock.now() });
     }
     return true;
+  }
+
+  #isNews(change: RecordVersion): boolean {
+    const held = this.#ports.topology.get(change.name);
+    return !held || isNewer(change, held);
+  }
+
+  /** Called twice a second: asks neighbours about what only others said of them. */
+  tick(): void {
+    const before = this.#ports.clock.now() - OWN_WORD_MS;
+    for (const [name, { change, at }] of this.#hearsay) {
+      if (at > before) continue;
+      this.#hearsay.delete(name);
+      const owner = this.#ports.neighbours.get(name);
+      if (!owner?.link || !this.#isNews(change) || !this.#ports.want(owner, name)) continue;
+      // It learns what others hold of it, and goes above that if it is not its own word.
+      owner.send({ type: "welcome", knownUid: change.uid, knownVersion: change.version });
+    }
   }
 
   /** We lack the version it starts from: ask, and pass it on once. */
