@@ -9,7 +9,10 @@ import type { TcpStream } from "./tcp-stream.ts";
 /** From the connection's first moment to the last message of the handshake. */
 export const HANDSHAKE_MS = 10_000;
 
-export type HandshakeResult = { readonly link: TcpLink } | { readonly error: string };
+export type HandshakeResult =
+  | { readonly link: TcpLink }
+  /** `isGuess`: the other end offered a password, and a wrong one. */
+  | { readonly error: string; readonly isGuess: boolean };
 
 /** Calls `done` once, possibly before it returns. Disposing gives up without calling it. */
 export function runHandshake(
@@ -31,17 +34,17 @@ export function runHandshake(
     deadline[Symbol.dispose]();
     handshake.wipe();
   }
-  function fail(error: string): void {
+  function fail(error: string, isGuess = false): void {
     if (isOver) return;
     leave();
-    done({ error });
+    done({ error, isGuess });
   }
   function take(step: HandshakeStep): void {
     stream.write(step.send);
     if (step.state === "continue") return;
     if (step.state === "failed") {
       stream.finish();
-      fail(step.reason);
+      fail(step.reason, step.isGuess);
       return;
     }
     leave();

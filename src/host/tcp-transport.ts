@@ -13,7 +13,7 @@ import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { TokenBucket } from "../runtime/token-bucket.ts";
 import { passwordBytes } from "./passwords.ts";
-import { ADMISSION_LIMITS, Admission, type AdmissionLimits } from "./tcp-admission.ts";
+import { ADMISSION_LIMITS, Admission, type AdmissionLimits, type AdmissionRefusal, type Place } from "./tcp-admission.ts";
 import { dialTcp } from "./tcp-dial.ts";
 import { HANDSHAKE_MS, type HandshakeResult, runHandshake } from "./tcp-handshake.ts";
 import type { TcpLink } from "./tcp-link.ts";
@@ -139,7 +139,7 @@ export class TcpTransport implements Transport {
     const running = this.#runHandshake(stream, hello, true, (result) => outcome.resolve(result));
     const abort = (): void => {
       running[Symbol.dispose]();
-      outcome.resolve({ error: "cancelled" });
+      outcome.resolve({ error: "cancelled", isGuess: false });
     };
     if (signal.aborted) abort();
     else signal.addEventListener("abort", abort, { once: true });
@@ -182,11 +182,12 @@ export class TcpTransport implements Transport {
     if (typeof place === "string") this.#turnAway(stream, place);
     else stream.listen({ data: () => {}, closed: () => place[Symbol.dispose]() });
   }
-  #begin(stream: TcpStream, place: Disposable | string): void {
+  #begin(stream: TcpStream, place: Place | AdmissionRefusal): void {
     if (stream.isClosed || typeof place === "string") return;
     stream.resume();
     this.#runHandshake(stream, this.#options.hello, false, (result) => {
-      place[Symbol.dispose]();
+      if ("isGuess" in result && result.isGuess) place.leaveGuessing();
+      else place[Symbol.dispose]();
       if ("link" in result) {
         this.#options.accepted(result.link);
         return;

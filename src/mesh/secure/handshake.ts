@@ -59,8 +59,8 @@ export type HandshakeStep =
       /** What arrived behind the handshake; the session's first bytes. */
       readonly rest: Uint8Array;
     }
-  /** `send` still goes out, so that the other end can say why. */
-  | { readonly state: "failed"; readonly send: Uint8Array; readonly reason: string };
+  /** `send` still goes out, so that the other end can say why. `isGuess`: it offered a password, and a wrong one. */
+  | { readonly state: "failed"; readonly send: Uint8Array; readonly reason: string; readonly isGuess: boolean };
 
 const NOTHING = new Uint8Array(0);
 const PROLOGUE = utf8("weave control connection, protocol 3");
@@ -311,7 +311,7 @@ export class Handshake {
     const early = this.#phase.name === "head" || this.#phase.name === "preamble"; // nothing we send would be read as a frame
     this.wipe();
     const last = refusal === undefined || early ? NOTHING : encodeFrame(KIND.refusal, Uint8Array.of(refusal));
-    return { state: "failed", send: concat(...send, last), reason };
+    return { state: "failed", send: concat(...send, last), reason, isGuess: refusal === REFUSAL.wrongPassword };
   }
   #sendFrame(send: Uint8Array[], kind: number, body: Uint8Array): void {
     send.push(encodeFrame(kind, body));

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may begin a handshake, and when.
 import { describe, expect, test } from "bun:test";
-import { ADMISSION_LIMITS, Admission, type AdmissionLimits, type AdmissionRefusal } from "../../../src/host/tcp-admission.ts";
+import {
+  ADMISSION_LIMITS,
+  Admission,
+  type AdmissionLimits,
+  type AdmissionRefusal,
+  GUESS_PAUSE_MS,
+  type Place,
+} from "../../../src/host/tcp-admission.ts";
 import type { Clock } from "../../../src/runtime/clock.ts";
 
 class ManualClock implements Clock {
@@ -33,7 +40,7 @@ class ManualClock implements Clock {
   }
 }
 
-const isPlace = (result: AdmissionRefusal | Disposable): result is Disposable => typeof result !== "string";
+const isPlace = (result: AdmissionRefusal | Place): result is Place => typeof result !== "string";
 
 function admissionOf(limits: Partial<AdmissionLimits> = {}) {
   const clock = new ManualClock();
@@ -57,6 +64,25 @@ describe("admission", () => {
       place[Symbol.dispose](); // twice is harmless
     }
     expect(admission.inHandshake).toBe(56);
+    expect(isPlace(admit("10.0.0.1"))).toBe(true);
+  });
+
+  test("who offers wrong passwords has few connections in a while, and takes no places from others", async () => {
+    const { clock, admission, admit } = admissionOf();
+    const guess = () => {
+      const place = admit("10.0.0.1");
+      if (typeof place !== "string") place.leaveGuessing();
+      return isPlace(place);
+    };
+    let guesses = 0;
+    for (let at = 0; at < 60_000; at += 50) {
+      if (guess()) guesses++;
+      await clock.advance(50);
+    }
+    expect(guesses).toBeLessThanOrEqual((8 * 60_000) / GUESS_PAUSE_MS);
+    expect(admission.inHandshake).toBe(0);
+    expect(isPlace(admit("10.0.0.2"))).toBe(true);
+    await clock.advance(GUESS_PAUSE_MS);
     expect(isPlace(admit("10.0.0.1"))).toBe(true);
   });
 
