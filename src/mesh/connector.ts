@@ -3,7 +3,7 @@
 // two halves of a divided mesh find each other again.
 
 import { parseHostPort, parseIpPort } from "../net/endpoint.ts";
-import type { Clock, Instant } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { type Random, shuffled } from "../runtime/random.ts";
@@ -11,6 +11,7 @@ import { dialAddress, ipOf, withPort } from "./address.ts";
 import { limitReason } from "./admission.ts";
 import { type Attempt, Dialer, means } from "./dialer.ts";
 import { addressesOf, choosePeers, dialsFirst, SECOND_DIALLER_MS, wantedDegree } from "./discovery.ts";
+import { FormerPeers } from "./former-peers.ts";
 import type { Referral } from "./message.ts";
 import type { Acquaintance } from "./neighbour.ts";
 import type { Neighbours, Outcome } from "./neighbours.ts";
@@ -18,11 +19,10 @@ import { formatPeerName, type PeerName } from "./peer-name.ts";
 import type { HelloSource, Link, Transport } from "./ports.ts";
 import type { Topology } from "./topology.ts";
 
-/** Former neighbours that are still tried, with back-off. */
-const LOST_MAX = 64;
-const LOST_KEEP_MS = 24 * 3600_000;
 /** How many others a full peer names. */
 const REFERRALS = 8;
+/** Of those we were cut off from. */
+const TRIED_AT_ONCE = 4;
 
 export interface ConnectorPorts {
   readonly clock: Clock;
@@ -48,11 +48,12 @@ export class Connector {
   readonly #ports: ConnectorPorts;
   readonly #dialer: Dialer;
   readonly #targets = new Set<string>();
-  readonly #lost = new Map<PeerName, { address: string; since: Instant }>();
+  readonly #former: FormerPeers;
   #isStopped = false;
 
   constructor(ports: ConnectorPorts) {
     this.#ports = ports;
+    this.#former = new FormerPeers(ports.clock);
     const { clock, random, transport, hello } = ports;
     this.#dialer = new Dialer({
       clock,
@@ -118,8 +119,8 @@ export class Connector {
     }
     if (attempt.peer === undefined) return [];
     const known = addressesOf(attempt.peer, topology.get(attempt.peer)?.port, topology.records());
-    const former = this.#ports.neighbours.get(attempt.peer)?.facts ?? this.#lost.get(attempt.peer);
-    const remembered = former && ("port" in former ? listening(former) : former.address);
+    const session = this.#ports.neighbours.get(attempt.peer);
+    const remembered = session ? listening(session.facts) : this.#former.addressOf(attempt.peer);
     return remembered === undefined || known.includes(remembered) ? known : [remembered, ...known];
   }
 
@@ -132,7 +133,7 @@ export class Connector {
 
   /** A control connection came. */
   opened(peer: PeerName): void {
-    this.#lost.delete(peer);
+    this.#former.delete(peer);
     this.#dialer.refresh();
   }
 
@@ -147,13 +148,7 @@ export class Connector {
   /** A neighbour that was with us is gone without saying that it leaves. */
   lost(facts: Acquaintance): void {
     const address = listening(facts);
-    if (this.#ports.discovery && address !== undefined && !this.#isStopped) this.#remember(facts.name, address);
-  }
-
-  #remember(name: PeerName, address: string): void {
-    this.#lost.delete(name);
-    this.#lost.set(name, { address, since: this.#ports.clock.now() });
-    if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.keys().next().value!);
+    if (this.#ports.discovery && address !== undefined && !this.#isStopped) this.#former.add(facts.name, address);
   }
 
   /** Whom somebody may try that we have no room for. */
@@ -170,7 +165,7 @@ export class Connector {
     const { discovery, neighbours, self } = this.#ports;
     if (!discovery || this.#isStopped || [...neighbours.all()].some((neighbour) => neighbour.welcomed)) return;
     for (const { name, address } of peers.slice(0, REFERRALS)) {
-      if (name !== self && parseIpPort(address)) this.#remember(name, address);
+      if (name !== self && parseIpPort(address)) this.#former.add(name, address);
     }
     this.survey();
   }
@@ -195,12 +190,13 @@ export class Connector {
     if (!this.#ports.discovery || this.#isStopped) return;
     const { topology, neighbours, self, limit } = this.#ports;
     const reachable = topology.reachable();
-    this.#forgetLost(reachable);
+    this.#former.expire(reachable);
+    this.#rememberMajority(reachable);
     const unconnected = [...reachable].filter((name) => name !== self && !neighbours.get(name)?.link);
     const isFull = wantedDegree(reachable.size - 1, limit) === reachable.size - 1;
     this.#dropIdle(reachable, isFull);
     const wanted = isFull ? unconnected : this.#choose(unconnected);
-    for (const name of [...wanted, ...this.#lost.keys(), ...this.#staleNames()]) this.#want(name, isFull);
+    for (const name of [...wanted, ...this.#former.names(), ...this.#staleNames()]) this.#want(name, isFull);
   }
 
   #staleNames(): PeerName[] {
@@ -227,20 +223,29 @@ export class Connector {
 
   /** Peers that are gone for good are dialled no more; in a partial mesh those that refuse give way to others. */
   #dropIdle(reachable: ReadonlySet<PeerName>, isFull: boolean): void {
+    const hasEnough = this.#ports.neighbours.count >= wantedDegree(reachable.size - 1, this.#ports.limit);
     for (const attempt of [...this.#dialer.attempts()]) {
       if (attempt.kind !== "peer" || attempt.peer === undefined || attempt.state.is === "dialing") continue;
       const session = this.#ports.neighbours.get(attempt.peer);
       if (session && (isFull || !session.link)) continue;
-      const isPointless = attempt.state.is === "satisfied" || (!isFull && attempt.failures > 0 && !this.#lost.has(attempt.peer));
-      const isUnknown = !reachable.has(attempt.peer) && !this.#lost.has(attempt.peer);
+      const isFormer = this.#former.has(attempt.peer);
+      const isPointless = attempt.state.is === "satisfied" || (!isFull && !isFormer && (attempt.failures > 0 || hasEnough));
+      const isUnknown = !reachable.has(attempt.peer) && !isFormer;
       if (!session && (isUnknown || isPointless)) this.#dialer.drop(attempt.key);
     }
   }
 
-  /** Those who are in the mesh again are like all others in it. */
-  #forgetLost(reachable: ReadonlySet<PeerName>): void {
-    const before = this.#ports.clock.now() - LOST_KEEP_MS;
-    for (const [name, lost] of this.#lost) if (lost.since < before || reachable.has(name)) this.#lost.delete(name);
+  /** More of the mesh is out of reach than within it, so it is rather we who were cut off, perhaps with all our neighbours dead:
+   *  some of the others are tried, others each time. */
+  #rememberMajority(reachable: ReadonlySet<PeerName>): void {
+    const { topology, random } = this.#ports;
+    const records = topology.records();
+    if (reachable.size > records.length / 2) return;
+    const lost = records.filter((record) => !reachable.has(record.name) && !this.#former.has(record.name));
+    for (const { name, port } of shuffled(random, lost).slice(0, TRIED_AT_ONCE)) {
+      const [address] = addressesOf(name, port, records);
+      if (address !== undefined) this.#former.add(name, address);
+    }
   }
 
   stop(): void {

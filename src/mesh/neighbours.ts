@@ -296,7 +296,7 @@ export class Neighbours {
 
   #pathTurned(neighbour: Neighbour, isUp: boolean): void {
     neighbour.pathUp = isUp;
-    neighbour.isCut = !isUp;
+    neighbour.isCut = !isUp && neighbour.link !== undefined;
     if (!isUp) this.#losses.push(this.#ports.clock.now());
     neighbour.send({ type: "path", up: isUp, ask: false });
     if (!isUp && !neighbour.link) {

@@ -12,7 +12,7 @@ const URGENT_MS = 2;
 const SOON_MS = 10;
 const PER_PEER_MS = 0.04;
 const MAX_MS = 20;
-const MAX_PER_PEER_MS = 0.5;
+const MAX_PER_PEER_MS = 0.8;
 const QUIET_MS = 500;
 
 export class RouteKeeper {

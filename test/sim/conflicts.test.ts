@@ -172,6 +172,29 @@ describe("a connection limit", () => {
     expect(seeEachOther(hosts)).toBe(true);
   });
 
+  test("lets 100 in at once who all know the same full peer", () => {
+    const world = new World(2);
+    const hosts = world.addHosts(100, { connectionLimit: 10 });
+    for (const host of hosts) host.start(host === hosts[0] ? [] : [hosts[0]!.ip]);
+    world.runUntil(() => seeEachOther(hosts), 5000, "connected");
+    expect(Math.max(...hosts.map((host) => establishedNeighbours(host).size))).toBeLessThanOrEqual(10);
+  });
+
+  test("leaves nobody alone whose neighbours all died", () => {
+    for (const seed of SEEDS.slice(0, 4)) {
+      const world = new World(seed);
+      const hosts = world.addHosts(40, { connectionLimit: 8 });
+      for (const host of hosts) host.start(host === hosts[0] ? [] : [hosts[0]!.ip]);
+      world.runUntil(() => seeEachOther(hosts), 5000, "connected");
+      world.run(10_000);
+      const alone = hosts[7]!;
+      const neighbours = establishedNeighbours(alone);
+      const rest = hosts.filter((host) => !neighbours.has(host.name));
+      for (const host of hosts) if (neighbours.has(host.name) || host === hosts[0]) host.powerOff();
+      world.runUntil(() => seeEachOther(rest.filter((host) => host.mesh)), 15_000, "together");
+    }
+  });
+
   for (const limit of [3, 5, 8]) {
     test(`of ${limit} gives a connected mesh of 24 that does not churn`, () => {
       for (const seed of SEEDS.slice(0, 4)) {
