@@ -191,7 +191,7 @@ export class MeshCore {
       ping: (neighbour) => neighbour.send({ type: "ping", token: this.#token() }),
       suspect: (neighbour) => this.#suspect(neighbour),
       pathDown: (neighbour) => this.gossip.unicastAround(MESH_CHANNEL, neighbour.name, pathDown()),
-      message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
+      message: (neighbour, link, bytes) => dispatch(this.#recipients, neighbour, link, bytes),
       changed: () => this.#neighbourChanged(),
       opened: (neighbour) => this.#opened(neighbour),
       welcomed: (neighbour) => this.connector.opened(neighbour.name),

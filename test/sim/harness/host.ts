@@ -185,6 +185,7 @@ export class SimHost implements Station {
     return {
       open: (neighbour) => this.#openPath(neighbour),
       close: (name) => void this.paths.delete(name),
+      received: () => {},
       probe: (name, sequence) => this.#probe(name, sequence),
       activity: (name) => this.paths.get(name) ?? { received: 0, sent: 0 },
     };
