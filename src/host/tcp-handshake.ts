@@ -50,7 +50,9 @@ export function runHandshake(
     leave();
     const { hello, session, exporter, passwordUsed, rest } = step;
     const sentHello = { ...options.hello, publicKey: options.identity.publicKey };
-    done({ link: new TcpLink({ stream, session, exporter, outbound: options.dials, passwordUsed, hello, sentHello, rest, clock }) });
+    done({
+      link: new TcpLink({ stream, session, exporter, outbound: options.dials, passwordUsed, hello, sentHello, rest, clock }),
+    });
   }
   stream.listen({
     data: (bytes) => {

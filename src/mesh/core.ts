@@ -383,11 +383,11 @@ export class MeshCore {
 
   #probe(neighbour: Neighbour): void {
     this.liveness.probed(neighbour.name);
-    this.ports.paths.probe(neighbour.name, this.#token());
+    this.ports.paths.probe(neighbour.name);
   }
 
   /** A path probe came back. Those of an earlier life count too: it was this kernel that sent them, and theirs that answered. */
-  pathReply(name: PeerName, _sequence: number, rttMs: number): void {
+  pathReply(name: PeerName, rttMs: number): void {
     const neighbour = this.neighbours.get(name);
     if (!neighbour) return;
     this.liveness.answered(name);

@@ -91,7 +91,7 @@ export interface DataPaths {
   /** The other end's data paths say something. The bytes are a peer's: whatever they are, nothing is thrown. */
   received(name: PeerName, session: PathSession, payload: Uint8Array): void;
   /** Asks for a sign of life, which arrives at `Mesh.pathReply`. Lost probes are silent. */
-  probe(name: PeerName, sequence: number): void;
+  probe(name: PeerName): void;
   /** Frames moved so far, for signs of life without a probe. */
   activity(name: PeerName): { readonly received: number; readonly sent: number };
 }

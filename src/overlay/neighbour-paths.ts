@@ -194,6 +194,11 @@ export class NeighbourPaths {
     return offered.sort((a) => (a === this.used ? -1 : 1)).map((kind) => this.#pathOf(kind));
   }
 
+  /** Largest packet that containers of both hosts can have. */
+  get pathMtuBytes(): number {
+    return Math.min(this.#ports.abilities.mtuBytes, this.#offer?.mtuBytes ?? Number.POSITIVE_INFINITY);
+  }
+
   plan(): OpenNeighbour {
     const { shortId, dataPort } = this.#facts;
     const kinds = this.#choice.candidates.filter((candidate) => this.#accepts(candidate)).map(({ kind }) => kind);
@@ -203,7 +208,7 @@ export class NeighbourPaths {
       dataPort,
       send: used && this.#pathOf(used),
       accept: kinds.map((kind) => this.#pathOf(kind)),
-      mtuBytes: Math.min(this.#ports.abilities.mtuBytes, this.#offer?.mtuBytes ?? Number.POSITIVE_INFINITY),
+      mtuBytes: this.pathMtuBytes,
     };
   }
 

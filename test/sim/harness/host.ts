@@ -186,7 +186,7 @@ export class SimHost implements Station {
       open: (neighbour) => this.#openPath(neighbour),
       close: (name) => void this.paths.delete(name),
       received: () => {},
-      probe: (name, sequence) => this.#probe(name, sequence),
+      probe: (name) => this.#probe(name),
       activity: (name) => this.paths.get(name) ?? { received: 0, sent: 0 },
     };
   }
@@ -201,7 +201,7 @@ export class SimHost implements Station {
     return undefined;
   }
 
-  #probe(name: PeerName, sequence: number): void {
+  #probe(name: PeerName): void {
     const path = this.paths.get(name);
     if (!path) return;
     const { network, time } = this.world;
@@ -218,7 +218,7 @@ export class SimHost implements Station {
       network.datagram(other, this, PROBE_BYTES, () => {
         if (this.life !== life) return;
         path.received++;
-        this.whenAwake(() => this.mesh?.pathReply(name, sequence, time.now() - sentAt));
+        this.whenAwake(() => this.mesh?.pathReply(name, time.now() - sentAt));
       });
     });
   }
