@@ -206,7 +206,7 @@ function createMesh(
   owned.defer(() => poller.stop());
   const overlay: Overlay = new Overlay(
     { fastdp: !config.noFastdp, dataPort: config.port + 1 },
-    { switch: kernel, log, counters, probeSent: (peer, sequence) => poller.sent(peer, sequence) },
+    { switch: kernel, log, counters, probeSent: (peer, sequence) => poller.sent(peer, sequence), wallMs: () => clock.wallMs() },
   );
   const mesh: Mesh = new Mesh(
     {
@@ -314,6 +314,6 @@ function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay
     },
     mtuBytes: kernel.mtuBytes,
     nowMs: systemClock.wallMs(),
-    transportOf: (name) => overlay.transportOf(name),
+    pathOf: (name) => overlay.pathOf(name),
   };
 }

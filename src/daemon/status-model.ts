@@ -5,6 +5,7 @@ import type { PeerTraffic } from "../host/datapath-codec.ts";
 import { formatPeerName, type PeerName, SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
 import type { ConnectionView, MeshView, PeerView } from "../mesh/ports.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
+import type { PathStatus } from "../overlay/path-status.ts";
 
 type Traffic = { readonly packets: number; readonly bytes: number };
 type Counts = Readonly<Record<string, Traffic>>;
@@ -30,7 +31,7 @@ export interface RouterParts {
   readonly switch: SwitchView;
   readonly mtuBytes: number;
   readonly nowMs: number;
-  transportOf(name: PeerName): { readonly transport: string; readonly reason: string };
+  pathOf(name: PeerName): PathStatus | undefined;
 }
 
 export function routerStatus(parts: RouterParts): RouterStatus {
@@ -62,23 +63,31 @@ export function routerStatus(parts: RouterParts): RouterStatus {
 
 function connectionStatus(connection: ConnectionView, parts: RouterParts): ConnectionStatus {
   const { peer } = connection;
-  const path = peer && parts.transportOf(peer.name);
-  const mtuBytes = path?.transport === "fastdp" ? parts.mtuBytes : null;
+  const path = dataPath(connection, parts);
   return {
     address: connection.address,
     outbound: connection.outbound,
     state: connection.state,
     peer: peer ? { name: formatPeerName(peer.name), nickname: peer.nickname } : null,
-    overlay: path?.transport ?? "",
+    overlay: path?.transport ?? (peer ? "none" : ""),
     passwordUsed: connection.passwordUsed,
-    encrypted: false, // no transport of this version encrypts frames
+    encrypted: path?.encrypted ?? false,
     reason: connection.reason || (path?.reason ?? ""),
-    sinceMs: connection.sinceMs,
+    sinceMs: connection.reason === "" && path && path.reason !== "" ? path.sinceMs : connection.sinceMs,
     retryAtMs: connection.retryAtMs ?? null,
     control: connection.control,
-    rttMs: connection.rttMs ?? null,
-    mtuBytes,
+    rttMs: path?.rttMs ?? connection.rttMs ?? null,
+    mtuBytes: path?.mtuBytes ?? null,
+    path,
   };
+}
+
+/** What the overlay leaves open is filled in: the mesh measures round trips too, and the bridge has an MTU. */
+function dataPath({ peer, rttMs }: ConnectionView, parts: RouterParts): PathStatus | null {
+  const path = peer && parts.pathOf(peer.name);
+  if (!path) return null;
+  const bridgeMtu = path.transport === "none" ? null : parts.mtuBytes;
+  return { ...path, rttMs: path.rttMs ?? rttMs ?? null, mtuBytes: path.mtuBytes ?? bridgeMtu };
 }
 
 function peerStatus(peer: PeerView): PeerStatus {

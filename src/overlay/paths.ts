@@ -7,12 +7,13 @@ import type { DataPaths, Neighbour, Routes } from "../mesh/ports.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import type { Counter, Counters } from "../runtime/counters.ts";
 import type { Log } from "../runtime/log.ts";
+import type { PathStatus } from "./path-status.ts";
 import { type DatapathPlan, EMPTY_ROUTES, type OpenNeighbour, planDatapath } from "./plan.ts";
 
 /** What the overlay needs of the kernel switch. */
 export interface Switch {
   apply(plan: DatapathPlan): { readonly changed: number };
-  probe(neighbour: ShortId, address: Ip, sequence: number): void;
+  probe(neighbour: ShortId, address: Ip, sequence: number, frameBytes?: number): void;
   activity(neighbour: ShortId): { readonly received: number; readonly sent: number };
 }
 
@@ -38,19 +39,28 @@ export class Overlay implements DataPaths {
   readonly #changes: Counter;
   readonly #open = new Map<PeerName, OpenNeighbour>();
   readonly #refused = new Map<PeerName, string>();
+  readonly #since = new Map<PeerName, number>();
+  readonly #wallMs: () => number;
   #self: ShortId | undefined;
   #routes: Routes = EMPTY_ROUTES;
   #held = true;
 
   constructor(
     options: OverlayOptions,
-    ports: { switch: Switch; log: Log; counters: Counters; probeSent(peer: PeerName, sequence: number): void },
+    ports: {
+      switch: Switch;
+      log: Log;
+      counters: Counters;
+      probeSent(peer: PeerName, sequence: number): void;
+      wallMs(): number;
+    },
   ) {
     this.#fastdp = options.fastdp;
     this.#dataPort = options.dataPort;
     this.#switch = ports.switch;
     this.#log = ports.log;
     this.#probeSent = ports.probeSent;
+    this.#wallMs = ports.wallMs;
     this.#changes = ports.counters.family(
       "weave_datapath_map_changes_total",
       "Entries of the kernel switch's maps that were written or removed",
@@ -61,6 +71,7 @@ export class Overlay implements DataPaths {
     const address = parseIp(neighbour.address);
     const reason = address === undefined ? `its address '${neighbour.address}' is not an IP address` : this.#whyNot(neighbour);
     if (address === undefined || reason !== undefined) {
+      if (!this.#refused.has(neighbour.name)) this.#since.set(neighbour.name, this.#wallMs());
       this.#refused.set(neighbour.name, reason ?? "");
       this.#remove(neighbour.name);
       return reason;
@@ -70,6 +81,7 @@ export class Overlay implements DataPaths {
     const known = this.#open.get(neighbour.name);
     if (known?.address === address && known.shortId === neighbour.shortId && known.dataPort === neighbour.dataPort)
       return undefined;
+    if (!known) this.#since.set(neighbour.name, this.#wallMs());
     this.#open.set(neighbour.name, { shortId: neighbour.shortId, address, dataPort: neighbour.dataPort });
     this.#apply();
     return undefined;
@@ -77,13 +89,14 @@ export class Overlay implements DataPaths {
 
   close(name: PeerName): void {
     this.#refused.delete(name);
+    this.#since.delete(name);
     this.#remove(name);
   }
 
-  probe(name: PeerName, sequence: number): void {
+  probe(name: PeerName, sequence: number, frameBytes?: number): void {
     const neighbour = this.#open.get(name);
     if (!neighbour) return;
-    this.#switch.probe(neighbour.shortId, neighbour.address, sequence);
+    this.#switch.probe(neighbour.shortId, neighbour.address, sequence, frameBytes);
     this.#probeSent(name, sequence);
   }
 
@@ -111,10 +124,20 @@ export class Overlay implements DataPaths {
     return undefined;
   }
 
-  /** How frames reach a neighbour: the transport, or why there is none. */
-  transportOf(name: PeerName): { readonly transport: "fastdp" | "none"; readonly reason: string } {
-    if (this.#open.has(name)) return { transport: "fastdp", reason: "" };
-    return { transport: "none", reason: this.#refused.get(name) ?? "" };
+  /** How frames reach a neighbour, or why none does; undefined: it is no neighbour. */
+  pathOf(name: PeerName): PathStatus | undefined {
+    const isOpen = this.#open.has(name);
+    if (!isOpen && !this.#refused.has(name)) return undefined;
+    return {
+      transport: isOpen ? "fastdp" : "none",
+      encrypted: false,
+      mtuBytes: null,
+      rttMs: null,
+      loss: 0,
+      reason: this.#refused.get(name) ?? "",
+      sinceMs: this.#since.get(name) ?? 0,
+      alternatives: [],
+    };
   }
 
   /** Writes the plan again, for the reconciler. Returns how many entries differed. */

@@ -34,7 +34,7 @@ function build(fastdp = true, released = true): { overlay: Overlay; kernel: Reco
   const kernel = new RecordingSwitch();
   const overlay = new Overlay(
     { fastdp, dataPort: 6784 },
-    { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {} },
+    { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {}, wallMs: () => 5_000 },
   );
   overlay.setRoutes(short(1), EMPTY_ROUTES);
   if (released) overlay.release();
@@ -69,7 +69,11 @@ test("with a password and an untrusted network nothing clear may flow, and the r
   expect(kernel.plans).toEqual([]);
   overlay.probe(peer(2), 1);
   expect(kernel.probes).toEqual([]);
-  expect(overlay.transportOf(peer(2))).toEqual({ transport: "none", reason: expect.stringContaining("--trusted-subnets") });
+  expect(overlay.pathOf(peer(2))).toMatchObject({
+    transport: "none",
+    sinceMs: 5_000,
+    reason: expect.stringContaining("--trusted-subnets"),
+  });
 });
 
 test("a neighbour that loses its trust is closed at once", () => {
@@ -85,7 +89,7 @@ test("the peer that authenticated last owns an underlay address", () => {
   overlay.open(neighbour(2));
   overlay.open(neighbour(3, { address: "10.0.0.2" }));
   expect([...kernel.last.neighbours]).toEqual([[short(3), { address: "10.0.0.2" as Ip, dataPort: 6784 }]]);
-  expect(overlay.transportOf(peer(2)).reason).toContain("10.0.0.2");
+  expect(overlay.pathOf(peer(2))?.reason).toContain("10.0.0.2");
 });
 
 test("routes and trees become map entries, and those over closed neighbours are left out", () => {
