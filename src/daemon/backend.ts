@@ -9,6 +9,7 @@ import type { Mesh } from "../mesh/mesh.ts";
 import { formatPeerName } from "../mesh/peer-name.ts";
 import type { MeshView } from "../mesh/ports.ts";
 import { renderMetrics } from "../metrics/render.ts";
+import type { TransportStats } from "../metrics/transport-stats.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
@@ -31,6 +32,8 @@ export interface BackendParts {
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
   readonly counters: Parameters<typeof renderMetrics>[1];
+  /** As of now; undefined: nothing is counted. */
+  transports(): TransportStats | undefined;
 }
 
 export function createBackend(parts: BackendParts): Backend {
@@ -100,7 +103,7 @@ export function createBackend(parts: BackendParts): Backend {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: revoke }; // there is no address allocation from which to take anything over
     },
-    metrics: () => renderMetrics(status(), parts.counters),
+    metrics: () => renderMetrics(status(), parts.counters, parts.transports()),
   };
 }
 

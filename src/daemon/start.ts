@@ -143,6 +143,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
     counters,
+    transports: () => undefined,
   });
   const requests = counters.family("weave_api_requests_total", "Requests to the API by outcome", "outcome");
   const handlers = createHandlers(backend);
