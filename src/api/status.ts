@@ -19,6 +19,8 @@ export interface StatusModel {
   readonly ready: boolean;
   /** Health warnings for people, the gravest first; shown before everything else. */
   readonly warnings: readonly string[];
+  /** What these hosts lack and nothing need be done about, behind the warnings. */
+  readonly notes: readonly string[];
   readonly router: RouterStatus;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;

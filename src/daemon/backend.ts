@@ -26,6 +26,7 @@ export interface BackendParts {
   /** Everything the status shows besides the mesh's own view. */
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
+  notes(): readonly string[];
   ready(): boolean;
   /** @throws {Error} the name has no address now */
   resolves(host: string): Promise<unknown>;
@@ -47,6 +48,7 @@ export function createBackend(parts: BackendParts): Backend {
       startedAtMs: parts.startedAtMs,
       ready: parts.ready(),
       warnings: [...parts.warnings(), ...view.warnings],
+      notes: parts.notes(),
       router: routerStatus({ ...parts.router(), mesh: view }),
       config: shownConfig(config),
     };

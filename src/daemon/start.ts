@@ -125,7 +125,14 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   );
   watchDocker(attachments, log, owned);
   const health = owned.use(
-    new HealthWatch({ bridge: config.weaveBridge, connections: () => mesh.view().connections }, { clock, log }),
+    new HealthWatch(
+      {
+        bridge: config.weaveBridge,
+        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
+        wireguardMissing: () => undefined,
+      },
+      { clock, log },
+    ),
   );
   await health.look();
 
@@ -139,6 +146,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     exposer: attachments.exposer,
     router: () => routerParts(config, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
+    notes: () => health.notes(),
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave report`: the status model in the shape and with the keys Weave Net's report has, so that scripts and templates keep working.
-// Keys it did not have (Warnings, Config, Router.Revoked, Router.Connections[].Path) stand behind those it had.
+// Keys it did not have (Warnings, Notes, Config, Router.Revoked, Router.Connections[].Path) stand behind those it had.
 import type { ConnectionStatus, DataPathStatus, JsonValue, RouterStatus, StatusModel } from "../status.ts";
 import { connectionInfo } from "./connections.ts";
 import { type GoMap, type GoStruct, type GoValue, NIL_LIST, NIL_MAP } from "./go-json.ts";
@@ -20,6 +20,7 @@ export function buildReport(status: StatusModel): GoStruct {
     Proxy: undefined,
     Plugin: undefined,
     Warnings: [...status.warnings],
+    Notes: [...status.notes],
     Config: mapOf(status.config),
   };
 }

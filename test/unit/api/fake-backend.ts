@@ -110,6 +110,7 @@ export function statusModel(
     startedAtMs: 0,
     ready: true,
     warnings: [],
+    notes: [],
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),

@@ -59,6 +59,12 @@ describe("overview", () => {
     );
   });
 
+  test("notes stand behind them", () => {
+    expect(renderOverview(statusModel({ warnings: ["the clock differs"], notes: ["this kernel has no WireGuard"] }))).toStartWith(
+      "        Warning: the clock differs\n           Note: this kernel has no WireGuard\n\n",
+    );
+  });
+
   test("states are counted in a fixed order, waiting too", () => {
     const states = ["waiting", "connecting", "failed", "retrying", "pending", "established", "failed"] as const;
     const { peers } = statusModel().router;

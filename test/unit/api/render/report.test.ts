@@ -9,7 +9,7 @@ const parsed = (...changes: Parameters<typeof statusModel>) => JSON.parse(format
 
 describe("report", () => {
   test("keys of the top and of the router, in order; services that are off are absent", () => {
-    expect(Object.keys(parsed())).toEqual(["Ready", "Version", "VersionCheck", "Router", "Warnings", "Config"]);
+    expect(Object.keys(parsed())).toEqual(["Ready", "Version", "VersionCheck", "Router", "Warnings", "Notes", "Config"]);
     expect(Object.keys(parsed().Router)).toEqual([
       "Protocol",
       "ProtocolMinVersion",
