@@ -3,6 +3,7 @@
 
 import { SleeveEngine } from "./host/sleeve-engine.ts";
 import type { SleeveEvent, SleeveSetup } from "./host/sleeve-messages.ts";
+import { systemClock } from "./runtime/clock.ts";
 import { errorText } from "./runtime/errors.ts";
 
 declare const self: Worker;
@@ -13,7 +14,7 @@ function tell(event: SleeveEvent): void {
 
 self.onmessage = ({ data }: MessageEvent<SleeveSetup>) => {
   try {
-    const engine = new SleeveEngine(data, tell);
+    const engine = new SleeveEngine(data, systemClock, tell);
     tell({ type: "ready" });
     engine.run();
     tell({ type: "over" });

@@ -24,7 +24,7 @@ export interface Backend {
   /** @param id nickname or peer name */
   removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
   /** Prometheus text. */
-  metrics(): string;
+  metrics(): Promise<string>;
 }
 
 export interface RefusedTarget {

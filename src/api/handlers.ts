@@ -31,7 +31,7 @@ export function createHandlers(backend: Backend): Handlers {
       if (request.as === "json") return { as: "json", text: formatGoJson(report, "    ") };
       return { as: "template", text: renderTemplate("report", request.template, report) };
     },
-    metrics: async () => backend.metrics(),
+    metrics: () => backend.metrics(),
     async connect({ peers, replace }) {
       const refused = await backend.connect(peers, { replace });
       return refused.map(({ reason }) => reason.replaceAll(/\s*\n\s*/g, "; "));

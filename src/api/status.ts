@@ -19,6 +19,8 @@ export interface StatusModel {
   readonly ready: boolean;
   /** Health warnings for people, the gravest first; shown before everything else. */
   readonly warnings: readonly string[];
+  /** What these hosts lack and nothing need be done about, behind the warnings. */
+  readonly notes: readonly string[];
   readonly router: RouterStatus;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;
@@ -73,7 +75,7 @@ export interface ConnectionStatus {
   readonly encrypted: boolean;
   /** Last error, or why this is not the best path; empty when all is well. */
   readonly reason: string;
-  /** Wall-clock ms since when it has been so. */
+  /** Wall-clock ms since when it has been in this state; since when on this transport, when that is what `reason` is about. */
   readonly sinceMs: number;
   /** Wall-clock ms of the next attempt; null: none is planned. */
   readonly retryAtMs: number | null;
@@ -81,6 +83,33 @@ export interface ConnectionStatus {
   readonly control: "up" | "stale" | "none";
   readonly rttMs: number | null;
   readonly mtuBytes: number | null;
+  /** The data path in full; null while there is no connection. */
+  readonly path: DataPathStatus | null;
+}
+
+/** How frames reach a neighbour, and how else they could. */
+export interface DataPathStatus {
+  readonly transport: "fastdp" | "sleeve" | "none";
+  readonly encrypted: boolean;
+  /** Largest container packet. */
+  readonly mtuBytes: number | null;
+  readonly rttMs: number | null;
+  /** Share of recent probes without an answer, 0..1. */
+  readonly loss: number;
+  /** Why it is not the best one; empty when it is. */
+  readonly reason: string;
+  /** Wall-clock ms since when this transport is in use. */
+  readonly sinceMs: number;
+  /** Best first. */
+  readonly alternatives: readonly {
+    readonly transport: "fastdp" | "sleeve";
+    readonly encrypted: boolean;
+    readonly state: "up" | "probing" | "down" | "unavailable";
+    readonly reason: string;
+    readonly sinceMs: number;
+    readonly mtuBytes: number | null;
+    readonly rttMs: number | null;
+  }[];
 }
 
 export interface PeerStatus {

@@ -9,6 +9,7 @@ import type { Mesh } from "../mesh/mesh.ts";
 import { formatPeerName } from "../mesh/peer-name.ts";
 import type { MeshView } from "../mesh/ports.ts";
 import { renderMetrics } from "../metrics/render.ts";
+import type { TransportStats } from "../metrics/transport-stats.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
@@ -25,12 +26,15 @@ export interface BackendParts {
   /** Everything the status shows besides the mesh's own view. */
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
+  notes(): readonly string[];
   ready(): boolean;
   /** @throws {Error} the name has no address now */
   resolves(host: string): Promise<unknown>;
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
   readonly counters: Parameters<typeof renderMetrics>[1];
+  /** As of now; undefined: nothing is counted. */
+  transports(): Promise<TransportStats>;
 }
 
 export function createBackend(parts: BackendParts): Backend {
@@ -44,6 +48,7 @@ export function createBackend(parts: BackendParts): Backend {
       startedAtMs: parts.startedAtMs,
       ready: parts.ready(),
       warnings: [...parts.warnings(), ...view.warnings],
+      notes: parts.notes(),
       router: routerStatus({ ...parts.router(), mesh: view }),
       config: shownConfig(config),
     };
@@ -100,7 +105,7 @@ export function createBackend(parts: BackendParts): Backend {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: revoke }; // there is no address allocation from which to take anything over
     },
-    metrics: () => renderMetrics(status(), parts.counters),
+    metrics: async () => renderMetrics(status(), parts.counters, await parts.transports()),
   };
 }
 

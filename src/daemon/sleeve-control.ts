@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sleeve as the overlay knows it: started when the first session is opened, because most hosts never need it; started anew when it
 // fails, with a pause that grows. What is asked of it while it starts waits in order.
+import type { SleeveFigures } from "../host/sleeve-messages.ts";
+import type { SleeveTotals } from "../metrics/transport-stats.ts";
 import type { Ip } from "../net/ip.ts";
 import type { SleeveCarrier, SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -9,6 +11,7 @@ import type { Log } from "../runtime/log.ts";
 
 /** A running sleeve, as this file needs it; `host/sleeve.ts` fits. */
 export interface RunningSleeve extends AsyncDisposable {
+  figures(): Promise<SleeveFigures | undefined>;
   openSession(session: SleeveSession): void;
   closeSession(localIndex: number): void;
 }
@@ -59,18 +62,27 @@ export class SleeveControl implements SleeveCarrier, AsyncDisposable {
     if (!this.#sessions.delete(localIndex)) return;
     if (this.#state.is === "on") this.#state.sleeve.closeSession(localIndex);
   }
-  /** The running sleeve, for its figures. */
-  get running(): RunningSleeve | undefined {
-    return this.#state.is === "on" ? this.#state.sleeve : undefined;
-  }
-  sessionOf(localIndex: number): SleeveSession | undefined {
-    return this.#sessions.get(localIndex);
+  /** What it has counted since it was started last; undefined: it does not run. */
+  async totals(): Promise<SleeveTotals | undefined> {
+    const figures = this.#state.is === "on" ? await this.#state.sleeve.figures() : undefined;
+    if (!figures) return undefined;
+    const { captured, injected, totals, drops, segments, sessions } = figures;
+    const ciphers: Record<string, number> = {};
+    for (const { cipher } of sessions) ciphers[cipher] = (ciphers[cipher] ?? 0) + 1;
+    return {
+      sent: { frames: captured, datagrams: totals.sent, bytes: totals.sentBytes },
+      received: { frames: injected, datagrams: totals.received, bytes: totals.receivedBytes },
+      drops,
+      rekeys: totals.rekeys,
+      sessions: ciphers,
+      offloads: { "udp-gso": segments },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#pause?.[Symbol.dispose]();
-    const { running } = this;
+    const running = this.#state.is === "on" ? this.#state.sleeve : undefined;
     this.#state = { is: "off" };
     await running?.[Symbol.asyncDispose]();
   }
@@ -112,7 +124,7 @@ export class SleeveControl implements SleeveCarrier, AsyncDisposable {
   async #failed(reason: string): Promise<void> {
     if (this.#isOver) return;
     this.#ports.log.error("the sleeve failed", { reason });
-    const { running } = this;
+    const running = this.#state.is === "on" ? this.#state.sleeve : undefined;
     const waiting: ((sleeve: RunningSleeve) => void)[] = [];
     this.#state = { is: "pausing", waiting };
     this.#sessions.clear();

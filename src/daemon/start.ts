@@ -100,7 +100,16 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   using undo = new DisposableStack();
   if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
   const targets = initialTargets(store, config);
-  const { mesh, transport, overlay } = createMesh(config, { identity, name, bootId, store, kernel, counters, log, owned });
+  const { mesh, transport, overlay, sleeve } = createMesh(config, {
+    identity,
+    name,
+    bootId,
+    store,
+    kernel,
+    counters,
+    log,
+    owned,
+  });
   const attachments = owned.use(
     createAttachments(
       { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, dockerApi: config.dockerApi },
@@ -128,7 +137,14 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   );
   watchDocker(attachments, log, owned);
   const health = owned.use(
-    new HealthWatch({ bridge: config.weaveBridge, connections: () => mesh.view().connections }, { clock, log }),
+    new HealthWatch(
+      {
+        bridge: config.weaveBridge,
+        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
+        wireguardMissing: () => undefined,
+      },
+      { clock, log },
+    ),
   );
   await health.look();
 
@@ -142,6 +158,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     exposer: attachments.exposer,
     router: () => routerParts(config, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
+    notes: () => health.notes(),
+    transports: async () => ({ switches: overlay.switches(), sleeve: await sleeve.totals(), wireguard: undefined }),
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
@@ -163,6 +181,7 @@ interface MeshParts {
   readonly mesh: Mesh;
   readonly transport: TcpTransport;
   readonly overlay: Overlay;
+  readonly sleeve: SleeveControl;
 }
 
 function createMesh(
@@ -261,7 +280,7 @@ function createMesh(
     },
   );
   owned.defer(() => mesh.stop("restarting"));
-  return { mesh, transport, overlay };
+  return { mesh, transport, overlay, sleeve };
 }
 
 /** The machine's resolver takes as long as it likes. */
@@ -339,6 +358,5 @@ function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay
     mtuBytes: kernel.mtuBytes,
     nowMs: systemClock.wallMs(),
     pathOf: (name) => overlay.pathOf(name),
-    blockedReason: (name) => overlay.blockedReason(name),
   };
 }

@@ -32,8 +32,6 @@ export interface RouterParts {
   readonly mtuBytes: number;
   readonly nowMs: number;
   pathOf(name: PeerName): PathStatus | undefined;
-  /** Why a neighbour has no path at all. */
-  blockedReason(name: PeerName): string;
 }
 
 export function routerStatus(parts: RouterParts): RouterStatus {
@@ -65,7 +63,7 @@ export function routerStatus(parts: RouterParts): RouterStatus {
 
 function connectionStatus(connection: ConnectionView, parts: RouterParts): ConnectionStatus {
   const { peer } = connection;
-  const path = peer && parts.pathOf(peer.name);
+  const path = dataPath(connection, parts);
   return {
     address: connection.address,
     outbound: connection.outbound,
@@ -74,13 +72,22 @@ function connectionStatus(connection: ConnectionView, parts: RouterParts): Conne
     overlay: path?.transport ?? (peer ? "none" : ""),
     passwordUsed: connection.passwordUsed,
     encrypted: path?.encrypted ?? false,
-    reason: connection.reason || (path?.reason ?? (peer ? parts.blockedReason(peer.name) : "")),
-    sinceMs: connection.sinceMs,
+    reason: connection.reason || (path?.reason ?? ""),
+    sinceMs: connection.reason === "" && path && path.reason !== "" ? path.sinceMs : connection.sinceMs,
     retryAtMs: connection.retryAtMs ?? null,
     control: connection.control,
-    rttMs: connection.rttMs ?? null,
+    rttMs: path?.rttMs ?? connection.rttMs ?? null,
     mtuBytes: path?.mtuBytes ?? null,
+    path,
   };
+}
+
+/** What the overlay leaves open is filled in: the mesh measures round trips too, and the bridge has an MTU. */
+function dataPath({ peer, rttMs }: ConnectionView, parts: RouterParts): PathStatus | null {
+  const path = peer && parts.pathOf(peer.name);
+  if (!path) return null;
+  const bridgeMtu = path.transport === "none" ? null : parts.mtuBytes;
+  return { ...path, rttMs: path.rttMs ?? rttMs ?? null, mtuBytes: path.mtuBytes ?? bridgeMtu };
 }
 
 function peerStatus(peer: PeerView): PeerStatus {

@@ -14,6 +14,7 @@ import { Capture } from "../../native/libpcap/capture.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
 import { type Ip, ipBytes, ipFromBytes, isIpv6 } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
+import type { Clock, Instant } from "../runtime/clock.ts";
 import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import { Inbox } from "./sleeve-inbox.ts";
 import { Injector } from "./sleeve-injector.ts";
@@ -43,6 +44,7 @@ const MACS_BYTES = 12;
 export class SleeveEngine {
   readonly #setup: SleeveSetup;
   readonly #tell: (event: SleeveEvent) => void;
+  readonly #clock: Clock;
   readonly #fds: { readonly ipv4: number; readonly ipv6: number };
   readonly #capture: Capture;
   readonly #packetFd: number;
@@ -59,11 +61,15 @@ export class SleeveEngine {
   readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
   #unknownNeighbour = 0;
   #isOver = false;
-  #now = performance.now();
+  #now: Instant;
+  /** Of sessions that are closed. */
+  readonly #past = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, rekeys: 0 };
 
   /** @throws {SystemError} the port is in use, the link is not there  @throws {PcapError} */
-  constructor(setup: SleeveSetup, tell: (event: SleeveEvent) => void) {
+  constructor(setup: SleeveSetup, clock: Clock, tell: (event: SleeveEvent) => void) {
     this.#setup = setup;
+    this.#clock = clock;
+    this.#now = clock.now();
     this.#tell = tell;
     using undo = new DisposableStack();
     this.#fds = openSockets(setup.port, setup.host);
@@ -94,7 +100,7 @@ export class SleeveEngine {
   run(): void {
     let tickAt = 0;
     while (!this.#isOver) {
-      this.#now = performance.now();
+      this.#now = this.#clock.now();
       const sent = this.#sendTurn();
       const received = this.#receiveTurn();
       if (this.#now >= tickAt) {
@@ -215,6 +221,7 @@ export class SleeveEngine {
   #remove(session: Session | undefined): void {
     if (!session) return;
     session.close();
+    addCounts(this.#past, session.counts);
     this.#inbox.forget(session);
     this.#sessions.delete(session.localIndex);
     if (this.#used[session.neighbour] === session) this.#used[session.neighbour] = undefined;
@@ -261,25 +268,37 @@ export class SleeveEngine {
     let dueAt = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) dueAt = Math.min(dueAt, session.dueAt());
     if (dueAt === Number.POSITIVE_INFINITY) return -1;
-    return Math.max(1, Math.ceil(dueAt - performance.now()));
+    return Math.max(1, Math.ceil(dueAt - this.#clock.now()));
   }
 
   #figures(): SleeveFigures {
     const { received, dropped } = this.#capture.stats();
+    const totals = { ...this.#past };
+    for (const session of this.#sessions.values()) addCounts(totals, session.counts);
+    const { drops: outbox } = this.#outbox;
+    const { drops: inbox } = this.#inbox;
     return {
       captured: received,
       injected: this.#injector.frames,
       segments: this.#outbox.segments,
+      totals,
       drops: {
-        ...this.#outbox.drops,
-        ...this.#inbox.drops,
-        ...this.#injector.drops,
-        captureFull: dropped,
-        unknownNeighbour: this.#unknownNeighbour,
+        "too-large": outbox.tooLarge,
+        "key-expired": outbox.keyExpired,
+        "send-failed": outbox.sendFailed,
+        malformed: inbox.malformed,
+        "unknown-index": inbox.unknownIndex,
+        replayed: inbox.replayed,
+        "not-authentic": inbox.notAuthentic,
+        "fragment-lost": inbox.fragmentLost,
+        "link-full": this.#injector.drops.linkFull,
+        "capture-full": dropped,
+        "unknown-neighbour": this.#unknownNeighbour,
       },
       sessions: [...this.#sessions.values()].map((session) => ({
         localIndex: session.localIndex,
         neighbour: session.neighbour,
+        cipher: session.cipherName,
         isUp: session.isUp,
         innerBytes: session.innerBytes,
         pathMtuBytes: session.mtu.bytes,
@@ -287,6 +306,11 @@ export class SleeveEngine {
       })),
     };
   }
+}
+
+type Counts = Session["counts"];
+function addCounts(to: Counts, counts: Counts): void {
+  for (const name of Object.keys(counts) as (keyof Counts)[]) to[name] += counts[name]; // exactly the keys of the literal
 }
 
 /** One for each family, -1 where the host has none or another address was asked for. @throws {SystemError} EADDRINUSE */

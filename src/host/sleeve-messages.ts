@@ -14,23 +14,30 @@ export interface SleeveSetup {
   readonly commandFd: number;
 }
 
-export interface SleeveSessionFigures {
-  readonly localIndex: number;
-  readonly neighbour: number;
-  readonly isUp: boolean;
-  readonly innerBytes: number;
-  readonly pathMtuBytes: number;
+/** Datagrams and bytes of UDP payload. */
+export interface SleeveCounts {
   readonly sent: number;
   readonly sentBytes: number;
   readonly received: number;
   readonly receivedBytes: number;
   readonly rekeys: number;
 }
+export interface SleeveSessionFigures extends SleeveCounts {
+  readonly localIndex: number;
+  readonly neighbour: number;
+  readonly isUp: boolean;
+  readonly innerBytes: number;
+  readonly pathMtuBytes: number;
+  readonly cipher: string;
+}
 export interface SleeveFigures {
   readonly captured: number;
   readonly injected: number;
   /** The kernel makes segments of large sends. */
   readonly segments: boolean;
+  /** Since the Worker began. */
+  readonly totals: SleeveCounts;
+  /** By a word from a closed set. */
   readonly drops: Readonly<Record<string, number>>;
   readonly sessions: readonly SleeveSessionFigures[];
 }

@@ -35,13 +35,12 @@ const TWO_32 = 2 ** 32;
 
 export interface OutboxDrops {
   tooLarge: number;
-  noRoom: number;
   keyExpired: number;
   sendFailed: number;
 }
 
 export class Outbox {
-  readonly drops: OutboxDrops = { tooLarge: 0, noRoom: 0, keyExpired: 0, sendFailed: 0 };
+  readonly drops: OutboxDrops = { tooLarge: 0, keyExpired: 0, sendFailed: 0 };
   /** The kernel takes UDP_SEGMENT; false after it refused. */
   segments = true;
   readonly #fds: { readonly ipv4: number; readonly ipv6: number };

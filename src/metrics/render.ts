@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `/metrics`: the families Weave Net had, as far as their services run, those of this build's status model and counters, and the process.
-// Families of services that are off are left out. Labels hold peer names, never addresses or container ids.
+// Families of services that are off are left out. Labels hold peer names, of which there are at most as many as direct neighbours, never
+// addresses or container ids.
 import type { JsonValue, StatusModel } from "../api/status.ts";
 import type { Counters } from "../runtime/counters.ts";
 import { type Family, formatFamilies, type Sample } from "./exposition.ts";
+import { type TransportStats, transportFamilies } from "./transport-stats.ts";
 
-export function renderMetrics(status: StatusModel, counters: Counters): string {
-  const own = [...routerFamilies(status), ...processFamilies(status)];
+/** @param transports undefined: nothing of them is counted here */
+export function renderMetrics(status: StatusModel, counters: Counters, transports?: TransportStats): string {
+  const own = [...routerFamilies(status), ...(transports ? transportFamilies(transports) : []), ...processFamilies(status)];
   const taken = new Set(own.map(({ name }) => name));
   const counted = counterFamilies(counters).filter(({ name }) => !taken.has(name));
   return formatFamilies([...own, ...counted].filter(({ samples }) => samples.length > 0));
@@ -29,6 +32,9 @@ function routerFamilies(status: StatusModel): Family[] {
     gauge("weave_macs", "Number of container MAC addresses the switch has learnt.", router.macs.length),
     perPeer(status, "weave_connection_rtt_seconds", "Round-trip time of the data path to a neighbour.", ({ rttMs }) =>
       rttMs === null ? undefined : rttMs / 1000,
+    ),
+    perPeer(status, "weave_connection_loss_ratio", "Share of recent path probes to a neighbour that were lost.", ({ path }) =>
+      path === null ? undefined : path.loss,
     ),
     perPeer(status, "weave_connection_mtu_bytes", "Largest container packet a connection carries.", ({ mtuBytes }) =>
       mtuBytes === null ? undefined : mtuBytes,

@@ -54,6 +54,7 @@ export class Candidate {
   readonly #asked = new Map<number, Asked>();
   #unanswered: Instant[] = [];
   #answers = 0;
+  #answeredAt: Instant = Number.NEGATIVE_INFINITY;
   #rttMs: number | undefined;
   readonly #outcomes: boolean[] = [];
 
@@ -125,9 +126,17 @@ export class Candidate {
     this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
     this.#unanswered = this.#unanswered.filter((at) => at > asked.at);
     this.#answers++;
+    this.#answeredAt = this.#clock.now();
     return { isEnough: this.#state === "seeking" || this.#answers >= RETURN_ANSWERS, isFullSize: asked.isFullSize };
   }
 
+  get answeredAt(): Instant {
+    return this.#answeredAt;
+  }
+  /** When the first of the probes was sent that have not been answered since; undefined: all were. */
+  get silentSince(): Instant | undefined {
+    return this.#unanswered[0];
+  }
   /** A probe has been out for suspiciously long: the others are worth a look. */
   get isDoubtful(): boolean {
     const [first] = this.#unanswered;

@@ -17,6 +17,8 @@ const CONFIRM_MS = 30;
 const PROVED_MS = 60_000;
 /** A new connection tries its best way for so long before the sleeve is opened beside it. */
 const HEAD_START_MS = 150;
+/** An answer this young is a sign of life. */
+const FRESH_MS = 300;
 /** Pauses after each full-size frame without an answer; then the way is too small. */
 const SIZE_WAIT_MS = [60, 150, 350, 600];
 /** Full-size frames are asked for again after so much traffic, and from time to time anyway. */
@@ -114,6 +116,14 @@ export class PathChoice {
     if (isUp && candidate.state !== "up") this.#hurry(candidate);
     this.#pick(isUp ? "" : "the peer gets no answer there");
   }
+  /** There is a new control connection: what was said on the last one may not have arrived. */
+  restate(): void {
+    for (const candidate of this.#candidates) {
+      candidate.remoteUp = undefined;
+      if (candidate.state === "up" || candidate.state === "down") this.#ports.tell(candidate.kind, candidate.works);
+    }
+    this.#pick("");
+  }
   /** Something changed in the network: what did not work may work now. */
   hint(): void {
     for (const candidate of this.#candidates) {
@@ -182,9 +192,11 @@ export class PathChoice {
 
   /** Its probes are not answered any more. */
   #lost(candidate: Candidate): void {
-    if (!this.#candidates.some((other) => other !== candidate && other.isUsable)) {
+    // One that was asked at the same time and answered: whether the neighbour lives at all is for the mesh to say.
+    const since = candidate.silentSince ?? this.#ports.clock.now();
+    if (!this.#candidates.some((other) => other !== candidate && other.isUsable && other.answeredAt >= since)) {
       this.#wantSleeve();
-      return; // nothing better: whether the neighbour lives is for the mesh to say
+      return;
     }
     this.#fail(candidate, "no answer");
   }
@@ -260,7 +272,8 @@ export class PathChoice {
     this.#used = candidate;
     this.#usedSinceMs = this.#ports.clock.wallMs();
     this.#ports.changed(before?.kind, candidate.kind, before ? reason || "a better path works" : "");
-    if (candidate.rttMs !== undefined) this.#ports.alive(candidate.rttMs);
+    const isFresh = this.#ports.clock.now() - candidate.answeredAt < FRESH_MS;
+    if (isFresh && candidate.rttMs !== undefined) this.#ports.alive(candidate.rttMs);
   }
 
   #wantSleeve(): void {

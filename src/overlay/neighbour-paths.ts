@@ -11,7 +11,7 @@ import type { Candidate } from "./candidate.ts";
 import type { PathSealing, SleeveCipher, SleeveSession, WireguardPeer } from "./carriers.ts";
 import { PathChoice } from "./choice.ts";
 import { encodePathMessage, type Offer, type PathMessage, type WireguardOffer } from "./offer.ts";
-import type { AlternativeStatus, PathStatus } from "./path-status.ts";
+import type { PathAlternative, PathStatus } from "./path-status.ts";
 import type { OpenNeighbour, Path, PathKind } from "./plan.ts";
 import { type SleeveAgreement, SleeveOpening } from "./sleeve-opening.ts";
 
@@ -220,7 +220,7 @@ export class NeighbourPaths {
   status(): PathStatus {
     const [best] = this.#choice.candidates;
     const used = this.#choice.candidates.find(({ kind }) => kind === this.used);
-    const alternatives = this.#choice.candidates.map((candidate): AlternativeStatus => {
+    const alternatives = this.#choice.candidates.map((candidate): PathAlternative => {
       const { kind, state, reason, sinceMs, rttMs } = candidate;
       return {
         transport: nameOf(kind),
@@ -313,6 +313,7 @@ export class NeighbourPaths {
       ciphers,
       wireguard: typeof wireguard === "string" || !this.isEncrypted ? undefined : wireguard,
     });
+    this.#choice.restate();
   }
 
   #offered(session: PathSession, offer: Offer): void {

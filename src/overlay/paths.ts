@@ -48,6 +48,7 @@ export function transportNames(options: { fastdp: boolean; wireguard: boolean; s
 }
 
 const SILENT = { received: 0, sent: 0 } as const;
+const NO_PATH = { transport: "none", encrypted: false, mtuBytes: null, rttMs: null, loss: 0, alternatives: [] } as const;
 const ETHERNET_HEADER_BYTES = 14;
 const OFF = "the fast datapath is switched off here";
 
@@ -58,10 +59,11 @@ export class Overlay implements DataPaths {
   readonly #frameBytes: number;
   readonly #poller: ProbePoller;
   readonly #changes: Counter;
-  readonly #switches: Counter;
+  /** `from to` -> how often. */
+  readonly #switches = new Map<string, number>();
   readonly #badMessages: Counter;
   readonly #all = new Map<PeerName, NeighbourPaths>();
-  readonly #blocked = new Map<PeerName, string>();
+  readonly #blocked = new Map<PeerName, { readonly reason: string; readonly sinceMs: number }>();
   readonly #probes = new Map<number, { readonly name: PeerName; readonly kind: PathKind }>();
   readonly #waiting = new Map<number, (rttMs: number) => void>();
   #sequence: number;
@@ -92,7 +94,6 @@ export class Overlay implements DataPaths {
       "weave_datapath_map_changes_total",
       "Entries of the kernel switch's maps that were written or removed",
     );
-    this.#switches = counters.family("weave_path_changes_total", "Changes of the transport in use, by the new one", "to");
     this.#badMessages = counters.family("weave_path_bad_messages_total", "Messages about data paths that were not understood");
   }
 
@@ -191,12 +192,21 @@ export class Overlay implements DataPaths {
     for (const paths of this.#all.values()) if (paths.facts.shortId === neighbour) paths.sleeveMtu(bytes);
   }
 
-  /** undefined: not a neighbour, or one without any possible path, which `blockedReason` explains. */
+  /** undefined: not a neighbour. One without any possible path has transport "none" and the reason. */
   pathOf(name: PeerName): PathStatus | undefined {
-    return this.#all.get(name)?.status();
+    const blocked = this.#blocked.get(name);
+    return blocked === undefined ? this.#all.get(name)?.status() : { ...NO_PATH, ...blocked };
   }
-  blockedReason(name: PeerName): string {
-    return this.#blocked.get(name) ?? "";
+  /** Connections that went from one path to another, since the beginning. */
+  switches(): { readonly from: PathLabel; readonly to: PathLabel; readonly count: number }[] {
+    return [...this.#switches].map(([pair, count]) => {
+      const [from, to] = pair.split(" ") as [PathLabel, PathLabel]; // as #noteSwitch joined them
+      return { from, to, count };
+    });
+  }
+  #noteSwitch(from: PathKind, to: PathKind, isEncrypted: boolean): void {
+    const pair = `${labelOf(from, isEncrypted)} ${labelOf(to, isEncrypted)}`;
+    this.#switches.set(pair, (this.#switches.get(pair) ?? 0) + 1);
   }
   /** Paths that can be probed, the one in use first. */
   probeable(name: PeerName): readonly Path[] {
@@ -234,7 +244,7 @@ export class Overlay implements DataPaths {
       alive: (rttMs) => this.#ports.alive(name, rttMs),
       replan: () => void this.#apply(),
       changed: (from, to, reason) => {
-        this.#switches.add(to);
+        if (from !== undefined) this.#noteSwitch(from, to, paths.isEncrypted);
         const fields = { peer, transport: to, ...(from === undefined ? {} : { before: from, reason }) };
         if (from === undefined) log.debug("transport chosen", fields);
         else log.info("transport changed", fields);
@@ -255,7 +265,8 @@ export class Overlay implements DataPaths {
   }
 
   #refuse(name: PeerName, reason: string): string {
-    this.#blocked.set(name, reason);
+    const sinceMs = this.#blocked.get(name)?.sinceMs ?? this.#ports.clock.wallMs();
+    this.#blocked.set(name, { reason, sinceMs });
     return reason;
   }
 
@@ -314,4 +325,11 @@ export class Overlay implements DataPaths {
     if (changed > 0) this.#changes.add("", changed);
     return changed;
   }
+}
+
+/** Transport and encryption in one word, as metrics name them. */
+export type PathLabel = "fastdp" | "fastdp-encrypted" | "sleeve" | "sleeve-encrypted";
+function labelOf(kind: PathKind, isEncrypted: boolean): PathLabel {
+  if (kind === "sleeve") return isEncrypted ? "sleeve-encrypted" : "sleeve";
+  return isEncrypted ? "fastdp-encrypted" : "fastdp";
 }

@@ -131,6 +131,33 @@ for (const [best, options] of CASES) {
       expect(new Set(secrets).size).toBe(secrets.length);
     });
 
+    test("a cut of everything is told as quickly while the sleeve is open, and nothing is taken for alive that does not answer", () => {
+      const world = connected();
+      world.weather[best].largest = 0;
+      world.runUntil(() => world.use() === both("sleeve"), 3_000, "on the sleeve");
+      world.weather[best].largest = 65_535;
+      world.runUntil(() => world.use() === both(best), 60_000, "back");
+      world.run(5_000);
+      for (const weather of Object.values(world.weather)) weather.largest = 0;
+      const cutAt = world.time.now();
+      world.runUntil(() => world.a.deadAt !== undefined && world.b.deadAt !== undefined, 3_000, "dead for both");
+      expect(world.time.now() - cutAt).toBeLessThan(2_800);
+    });
+
+    test("what was said on a connection that broke is said again on the next", () => {
+      const world = connected();
+      world.run(1_000);
+      world.weather[best].largest = 0;
+      world.runUntil(() => world.use() === both("sleeve"), 3_000, "on the sleeve");
+      world.run(5_000);
+      world.controlUp = false; // nobody hears that it works again
+      world.weather[best].largest = 65_535;
+      world.run(60_000);
+      world.controlUp = true;
+      world.connect();
+      world.runUntil(() => world.use() === both(best), 2_000, "back");
+    });
+
     test("without it on one end there is only the sleeve, at once, and the reason", () => {
       const world = new PathWorld(options, { ...options, fastdp: false });
       world.connect();
@@ -174,7 +201,7 @@ describe("a password", () => {
   test("and neither WireGuard nor sleeve: nothing flows, and the reason is told", () => {
     const world = new PathWorld({ ...ENCRYPTED, wireguard: false, sleeve: false });
     world.connect();
-    expect(world.a.overlay.blockedReason(world.b.name)).toMatch(/no transport is left: the kernel has no WireGuard/);
+    expect(world.a.overlay.pathOf(world.b.name)?.reason).toMatch(/no transport is left: the kernel has no WireGuard/);
     expect(world.use()).toBe("none none");
   });
 });

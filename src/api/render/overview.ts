@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave status`: health warnings, then one section per service, labels right-aligned so that the colon stands in column 16.
+// `weave status`: health warnings and notes, then one section per service, labels right-aligned so that the colon stands in column 16.
 import { CONNECTION_STATES, type RouterStatus, type StatusModel } from "../status.ts";
 import { peerText } from "./text.ts";
 
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const sections = [warningLines(status.warnings), versionLines(status), routerLines(status.router)];
+  const sections = [healthLines(status), versionLines(status), routerLines(status.router)];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
 }
@@ -15,8 +15,8 @@ function field(label: string, value: string | number): string {
   return `${label.padStart(LABEL_WIDTH)}: ${value}`;
 }
 
-function warningLines(warnings: readonly string[]): readonly string[] {
-  return warnings.map((warning) => field("Warning", warning));
+function healthLines({ warnings, notes }: StatusModel): readonly string[] {
+  return [...warnings.map((warning) => field("Warning", warning)), ...notes.map((note) => field("Note", note))];
 }
 
 // There is no service to ask for newer versions, hence the words a disabled check had.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave report`: the status model in the shape and with the keys Weave Net's report has, so that scripts and templates keep working.
-// Keys it did not have (Warnings, Config, Router.Revoked) stand behind those it had.
-import type { ConnectionStatus, JsonValue, RouterStatus, StatusModel } from "../status.ts";
+// Keys it did not have (Warnings, Notes, Config, Router.Revoked, Router.Connections[].Path) stand behind those it had.
+import type { ConnectionStatus, DataPathStatus, JsonValue, RouterStatus, StatusModel } from "../status.ts";
 import { connectionInfo } from "./connections.ts";
 import { type GoMap, type GoStruct, type GoValue, NIL_LIST, NIL_MAP } from "./go-json.ts";
 import { attributesOf, isLive } from "./text.ts";
@@ -20,6 +20,7 @@ export function buildReport(status: StatusModel): GoStruct {
     Proxy: undefined,
     Plugin: undefined,
     Warnings: [...status.warnings],
+    Notes: [...status.notes],
     Config: mapOf(status.config),
   };
 }
@@ -81,6 +82,29 @@ function connectionReport(connection: ConnectionStatus): GoStruct {
     State: connection.state,
     Info: connectionInfo(connection),
     Attrs: isLive(connection) ? attributesOf(connection) : NIL_MAP,
+    Path: connection.path === null ? undefined : pathReport(connection.path),
+  };
+}
+
+/** Milliseconds as numbers, shares of 0..1, times as RFC 3339. */
+function pathReport(path: DataPathStatus): GoStruct {
+  return {
+    Transport: path.transport,
+    Encrypted: path.encrypted,
+    MTU: path.mtuBytes,
+    RTT: path.rttMs,
+    Loss: path.loss,
+    Reason: path.reason,
+    Since: new Date(path.sinceMs).toISOString(),
+    Alternatives: path.alternatives.map((other) => ({
+      Transport: other.transport,
+      Encrypted: other.encrypted,
+      State: other.state,
+      MTU: other.mtuBytes,
+      RTT: other.rttMs,
+      Reason: other.reason,
+      Since: new Date(other.sinceMs).toISOString(),
+    })),
   };
 }
 

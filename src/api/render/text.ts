@@ -29,10 +29,22 @@ export function attributesOf(connection: ConnectionStatus): ReadonlyMap<string, 
   const attributes = new Map<string, string | number | boolean>();
   if (connection.control === "stale") attributes.set("control", "stale");
   if (connection.encrypted) attributes.set("encrypted", true);
+  if (connection.path && connection.path.loss > 0) attributes.set("loss", lossText(connection.path.loss));
   if (connection.mtuBytes !== null) attributes.set("mtu", connection.mtuBytes);
   attributes.set("name", connection.overlay);
   if (connection.reason !== "") attributes.set("reason", connection.reason);
-  if (connection.rttMs !== null) attributes.set("rtt", `${connection.rttMs.toFixed(connection.rttMs < 10 ? 2 : 1)}ms`);
+  if (connection.rttMs !== null) attributes.set("rtt", `${msText(connection.rttMs)}ms`);
   if (connection.reason !== "") attributes.set("since", timeText(connection.sinceMs));
   return attributes;
+}
+
+/** With two digits behind the point below 10 ms, with one above. */
+export function msText(ms: number): string {
+  return ms.toFixed(ms < 10 ? 2 : 1);
+}
+
+/** A share of 0..1 as `3%`, `0.4%`. */
+export function lossText(loss: number): string {
+  const percent = loss * 100;
+  return `${percent > 0 && percent < 1 ? Math.max(0.1, Number(percent.toFixed(1))) : Math.round(percent)}%`;
 }

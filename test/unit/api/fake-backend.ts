@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A daemon for the tests of the faces: a fixed status, and a record of what it was asked to do.
 import type { AttachRequest, Backend, DetachRequest, ExposeRequest, RefusedTarget } from "../../../src/api/backend.ts";
-import type { ConnectionStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
+import type { ConnectionStatus, DataPathStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 
 export const HOST_A = { name: "8a:3e:3e:3e:3e:3e", nickname: "nicknamington" };
@@ -22,6 +22,21 @@ export function connectionStatus(changes: Partial<ConnectionStatus> = {}): Conne
     control: "up",
     rttMs: null,
     mtuBytes: 1438,
+    path: null,
+    ...changes,
+  };
+}
+
+export function dataPath(changes: Partial<DataPathStatus> = {}): DataPathStatus {
+  return {
+    transport: "sleeve",
+    encrypted: true,
+    mtuBytes: 1414,
+    rttMs: 0.5,
+    loss: 0,
+    reason: "",
+    sinceMs: Date.UTC(2026, 10, 21, 7, 5, 0),
+    alternatives: [],
     ...changes,
   };
 }
@@ -95,6 +110,7 @@ export function statusModel(
     startedAtMs: 0,
     ready: true,
     warnings: [],
+    notes: [],
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),
@@ -155,7 +171,7 @@ export class FakeBackend implements Backend {
     this.calls.push(["removePeer", id, revoke]);
     return { revoked: revoke };
   }
-  metrics(): string {
+  async metrics(): Promise<string> {
     return "# metrics\n";
   }
 }

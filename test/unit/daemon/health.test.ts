@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands at the top of `weave status` although everything runs.
 import { describe, expect, test } from "bun:test";
-import { dataPathWarnings, filterWarning } from "../../../src/daemon/health.ts";
-import { connectionStatus } from "../api/fake-backend.ts";
+import { dataPathWarnings, filterWarning, secondBest, wireguardNotes } from "../../../src/daemon/health.ts";
+import { connectionStatus, dataPath } from "../api/fake-backend.ts";
 
 describe("neighbours to which no frame can go", () => {
   const NOW = 100_000;
@@ -38,6 +38,51 @@ describe("neighbours to which no frame can go", () => {
       silent("a", { state: "failed", peer: null }),
     ];
     expect(dataPathWarnings(fine, NOW)).toEqual([]);
+  });
+});
+
+describe("neighbours that are not reached over the best path", () => {
+  const NOW = 1_000_000;
+  const other = { transport: "fastdp", encrypted: true, reason: "", sinceMs: 0, mtuBytes: null, rttMs: null } as const;
+  const second = (nickname: string, changes: Parameters<typeof dataPath>[0] = {}) =>
+    connectionStatus({
+      peer: { name: "02:00:00:00:00:01", nickname },
+      path: dataPath({
+        reason: "no answer over WireGuard",
+        sinceMs: NOW - 61_000,
+        alternatives: [{ ...other, state: "down" }],
+        ...changes,
+      }),
+    });
+
+  test("are told once for each reason, with their names", () => {
+    expect(secondBest([second("b"), second("a"), second("c", { reason: "the path is too narrow" })], NOW)).toEqual({
+      hindered: [
+        "data to a, b goes over sleeve, which is not the best path: no answer over WireGuard",
+        "data to c goes over sleeve, which is not the best path: the path is too narrow",
+      ],
+      lacking: [],
+    });
+  });
+  test("are told apart when the better path is not to be had between these two hosts", () => {
+    const lacking = second("a", { reason: "the peer has no WireGuard", alternatives: [{ ...other, state: "unavailable" }] });
+    expect(secondBest([lacking], NOW)).toEqual({
+      hindered: [],
+      lacking: ["data to a goes over sleeve, which is not the best path: the peer has no WireGuard"],
+    });
+  });
+  test("are not told before a minute has passed, when the path is the best, or when there is none", () => {
+    const fine = [
+      second("a", { sinceMs: NOW - 59_000 }),
+      second("a", { reason: "" }),
+      connectionStatus(),
+      { ...second("a"), state: "pending" as const },
+    ];
+    expect(secondBest(fine, NOW)).toEqual({ hindered: [], lacking: [] });
+  });
+  test("a kernel without WireGuard is told with its reason", () => {
+    expect(wireguardNotes(undefined)).toEqual([]);
+    expect(wireguardNotes("the module is not there")).toEqual([expect.stringContaining("(the module is not there): data that")]);
   });
 });
 

@@ -29,6 +29,7 @@ class FakeSleeve implements RunningSleeve {
   closeSession(localIndex: number): void {
     this.did.push(`close ${localIndex}`);
   }
+  async figures(): Promise<undefined> {}
   async [Symbol.asyncDispose](): Promise<void> {
     this.did.push("ended");
   }

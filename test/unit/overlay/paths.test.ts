@@ -141,7 +141,7 @@ test("routes and trees become map entries, and those over closed neighbours are 
 test("without the fast datapath on either side, and without a sleeve, there is no path and no plan entry", () => {
   const { overlay } = build({ fastdp: false });
   expect(overlay.open(neighbour(2))).toContain("switched off here");
-  expect(overlay.blockedReason(peer(2))).toContain("switched off here");
+  expect(overlay.pathOf(peer(2))?.reason).toContain("switched off here");
   expect(build().overlay.open(neighbour(2, { transports: [] }))).toContain("peer has the fast datapath switched off");
 });
 

@@ -6,7 +6,7 @@ import { renderOverview } from "../../../../src/api/render/overview.ts";
 import { renderPeers } from "../../../../src/api/render/peers.ts";
 import { renderTargets } from "../../../../src/api/render/targets.ts";
 import type { ConnectionStatus } from "../../../../src/api/status.ts";
-import { connectionStatus, HOST_A, HOST_B, statusModel } from "../fake-backend.ts";
+import { connectionStatus, dataPath, HOST_A, HOST_B, statusModel } from "../fake-backend.ts";
 
 describe("overview", () => {
   test("the usual one", () => {
@@ -59,6 +59,12 @@ describe("overview", () => {
     );
   });
 
+  test("notes stand behind them", () => {
+    expect(renderOverview(statusModel({ warnings: ["the clock differs"], notes: ["this kernel has no WireGuard"] }))).toStartWith(
+      "        Warning: the clock differs\n           Note: this kernel has no WireGuard\n\n",
+    );
+  });
+
   test("states are counted in a fixed order, waiting too", () => {
     const states = ["waiting", "connecting", "failed", "retrying", "pending", "established", "failed"] as const;
     const { peers } = statusModel().router;
@@ -87,6 +93,16 @@ describe("connections", () => {
     expect(line({ passwordUsed: true, mtuBytes: null, rttMs: 12.34 })).toBe(
       "<- 10.9.9.2:49973        established unencrypted fastdp 8a:3e:3e:3e:3e:4f(hostB) rtt=12.3ms\n",
     );
+  });
+  test("not on the best path: why and since when; loss only when there is some", () => {
+    const path = dataPath({ loss: 0.034, reason: "no answer over the fast datapath" });
+    const changes = { passwordUsed: true, encrypted: true, overlay: "sleeve", mtuBytes: 1414, path } as const;
+    expect(line({ ...changes, reason: path.reason, sinceMs: path.sinceMs })).toBe(
+      "<- 10.9.9.2:49973        established encrypted   sleeve 8a:3e:3e:3e:3e:4f(hostB) encrypted=true loss=3% mtu=1414 " +
+        'reason="no answer over the fast datapath" since="2026-11-21 07:05:00 +0000 UTC"\n',
+    );
+    expect(line({ path: dataPath({ loss: 0.004 }) })).toContain(" loss=0.4% ");
+    expect(line({ path: dataPath() })).not.toContain("loss");
   });
   test("the kernel answers while the daemon is away", () => {
     expect(line({ control: "stale", mtuBytes: null })).toContain("(hostB) control=stale\n");

@@ -3,13 +3,13 @@
 import { describe, expect, test } from "bun:test";
 import { formatGoJson } from "../../../../src/api/render/go-json.ts";
 import { buildReport } from "../../../../src/api/render/report.ts";
-import { connectionStatus, statusModel } from "../fake-backend.ts";
+import { connectionStatus, dataPath, statusModel } from "../fake-backend.ts";
 
 const parsed = (...changes: Parameters<typeof statusModel>) => JSON.parse(formatGoJson(buildReport(statusModel(...changes))));
 
 describe("report", () => {
   test("keys of the top and of the router, in order; services that are off are absent", () => {
-    expect(Object.keys(parsed())).toEqual(["Ready", "Version", "VersionCheck", "Router", "Warnings", "Config"]);
+    expect(Object.keys(parsed())).toEqual(["Ready", "Version", "VersionCheck", "Router", "Warnings", "Notes", "Config"]);
     expect(Object.keys(parsed().Router)).toEqual([
       "Protocol",
       "ProtocolMinVersion",
@@ -50,6 +50,42 @@ describe("report", () => {
   test("why a connection is not better is among its attributes", () => {
     const connections = [connectionStatus({ overlay: "none", reason: "no encrypted transport" })];
     expect(parsed({ router: { connections } }).Router.Connections[0].Attrs.reason).toBe("no encrypted transport");
+  });
+  test("the data path stands behind what Weave Net had, with what else there is; a target has none", () => {
+    const other = {
+      transport: "fastdp",
+      encrypted: true,
+      state: "down",
+      reason: "no answer",
+      sinceMs: 0,
+      mtuBytes: 1380,
+      rttMs: null,
+    };
+    const path = dataPath({ loss: 0.25, reason: "no answer", alternatives: [{ ...other, transport: "fastdp", state: "down" }] });
+    const [live, target] = parsed({ router: { connections: [connectionStatus({ path }), connectionStatus()] } }).Router
+      .Connections;
+    expect(Object.keys(live)).toEqual(["Address", "Outbound", "State", "Info", "Attrs", "Path"]);
+    expect(live.Path).toEqual({
+      Transport: "sleeve",
+      Encrypted: true,
+      MTU: 1414,
+      RTT: 0.5,
+      Loss: 0.25,
+      Reason: "no answer",
+      Since: "2026-11-21T07:05:00.000Z",
+      Alternatives: [
+        {
+          Transport: "fastdp",
+          Encrypted: true,
+          State: "down",
+          MTU: 1380,
+          RTT: null,
+          Reason: "no answer",
+          Since: "1970-01-01T00:00:00.000Z",
+        },
+      ],
+    });
+    expect(Object.keys(target)).not.toContain("Path");
   });
 });
 
