@@ -31,7 +31,9 @@ export function dataPathWarnings(connections: readonly Connection[], nowMs: numb
   const silent = connections.filter(
     ({ state, reason, sinceMs }) => state === "pending" && reason !== "" && nowMs - sinceMs >= PATIENCE_MS,
   );
-  return byReason(silent, ({ reason }) => reason).map(({ key, names }) => `no data path to ${names}: ${key}`);
+  return byReason(silent, ({ reason }) => reason)
+    .map(({ key, names }) => `no data path to ${names}: ${key}`)
+    .sort();
 }
 
 /** One sentence for each reason for which frames to neighbours have not gone over the best path for a while. `hindered`: there is a better
@@ -41,9 +43,9 @@ export function secondBest(connections: readonly Connection[], nowMs: number): {
     ({ state, path }) => state === "established" && path && path.reason !== "" && nowMs - path.sinceMs >= SECOND_BEST_MS,
   );
   const sentences = (which: readonly Connection[]) =>
-    byReason(which, ({ path }) => `over ${path?.transport}, which is not the best path: ${path?.reason}`).map(
-      ({ key, names }) => `data to ${names} goes ${key}`,
-    );
+    byReason(which, ({ path }) => `over ${path?.transport}, which is not the best path: ${path?.reason}`)
+      .map(({ key, names }) => `data to ${names} goes ${key}`)
+      .sort();
   return { hindered: sentences(late.filter(isHindered)), lacking: sentences(late.filter((one) => !isHindered(one))) };
 }
 
@@ -57,7 +59,7 @@ export function wireguardNotes(missing: string | undefined): string[] {
   return [`this kernel has no WireGuard (${missing}): data that must be encrypted goes over sleeve, which costs more CPU`];
 }
 
-/** Nicknames of those with an equal key, sorted by key. */
+/** Nicknames of those with an equal key. */
 function byReason(
   connections: readonly Connection[],
   keyOf: (connection: Connection) => string,
@@ -68,7 +70,7 @@ function byReason(
     const key = keyOf(connection);
     found.set(key, [...(found.get(key) ?? []), connection.peer.nickname]);
   }
-  return [...found].map(([key, names]) => ({ key, names: namesText(names) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  return [...found].map(([key, names]) => ({ key, names: namesText(names) }));
 }
 
 function namesText(names: readonly string[]): string {

@@ -4,15 +4,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DROP_REASONS, PROBE_MAGIC, SETTINGS } from "../../../native/bpf/maps.ts";
+import { DROP_REASONS, LAYOUT_VERSION, PROBE_MAGIC, SETTINGS } from "../../../native/bpf/maps.ts";
 import { BpfMap } from "../../../native/libbpf/map.ts";
+import { Links } from "../../../src/host/links.ts";
+import { ensureSleeveLink } from "../../../src/host/sleeve-link.ts";
+import type { Ip } from "../../../src/net/ip.ts";
 import { pick, seededRandom } from "../../../src/runtime/random.ts";
 import { encodeProbe, FrameSocket } from "../../support/frames.ts";
 import { waitFor } from "../../support/wait.ts";
 import { bytes, ETHERTYPE, ethernet, u16, u32, vxlan } from "./packets.ts";
 import { ping } from "./ping.ts";
 import { count, expectCount, Wire } from "./wire.ts";
-import { type Node, netnsPath, sh, World } from "./world.ts";
+import { macOf, type Node, netnsPath, sh, World } from "./world.ts";
 
 const FLOOD = 0xfff;
 const STRANGER = "02:00:00:00:99:01";
@@ -170,7 +173,7 @@ describe("a frame of the bridge is not sent", () => {
   });
 
   test("when the VXLAN device is not there: send-failed", async () => {
-    using settings = BpfMap.openPinned("settings", join(b.pinDir, "v1", "settings"));
+    using settings = BpfMap.openPinned("settings", join(b.pinDir, `v${LAYOUT_VERSION}`, "settings"));
     const key = new Uint8Array(4);
     const right = settings.get(key);
     if (right === undefined) throw new Error("no settings");
@@ -180,6 +183,34 @@ describe("a frame of the bridge is not sent", () => {
     using host = new FrameSocket(netnsPath(b.netns), "weave");
     await expectCount(b, "send-failed", () => host.send(frame(BROADCAST, "02:aa:00:00:00:02")));
     settings.set(key, right);
+  });
+});
+
+describe("a frame of another transport is dropped", () => {
+  test("from an address inside WireGuard that did not come through it: not-encrypted", async () => {
+    const plan = b.inside(() => b.datapath.read());
+    const inside = addressOf(a, b) as Ip;
+    const entry = { ...plan!.neighbours.get(a.id)!, accept: [{ kind: "wireguard", address: inside } as const] }; // b has routes over a
+    b.apply({ ...plan!, neighbours: new Map([...plan!.neighbours, [a.id, entry]]) });
+    await expectCount(b, "not-encrypted", () => wire.send(vxlan(a.id, b.id, frame())));
+    // What a program at WireGuard's device marks is taken; here the cable plays that device.
+    b.inside(() => b.datapath.setWireguard(b.ifindex(world.cable("a", "b").devices.get(b)!)));
+    await expectCount(b, "unknown-peer", () => wire.send(vxlan(77, b.id, frame())));
+    b.inside(() => b.datapath.setWireguard(undefined));
+    world.applyPlans();
+  });
+
+  test("on the sleeve link, when neither the switch nor the sleeve sent it: sleeve-stranger", async () => {
+    const links = b.inside(() => Links.open());
+    const { ifindex } = b.inside(() => ensureSleeveLink(links, macOf("02:aa:00:00:00:02")));
+    b.open({}, { sleeveIfindex: ifindex });
+    using ours = new FrameSocket(netnsPath(b.netns), "vethwe-sleeve");
+    using theirs = new FrameSocket(netnsPath(b.netns), "vethwe-pcap");
+    // What is dropped on the way out is told to the sender.
+    await expectCount(b, "sleeve-stranger", () => expect(() => ours.send(frame())).toThrow());
+    await expectCount(b, "sleeve-stranger", () => theirs.send(frame()));
+    b.open();
+    links[Symbol.dispose]();
   });
 });
 

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { DropReason } from "../../../native/bpf/maps.ts";
+import { LAYOUT_VERSION } from "../../../native/bpf/maps.ts";
 import { BpfMap } from "../../../native/libbpf/map.ts";
 import { FrameSocket } from "../../support/frames.ts";
 import { closeSocket, inNetns, linkIndex, openSocket, sendPacketTo, setSocketOption } from "../../support/libc.ts";
@@ -155,7 +156,7 @@ describe("a guarded port drops", () => {
   });
 
   test("what is seen before its policy is known: unknown-port", async () => {
-    using ports = BpfMap.openPinned("ports", join(a.pinDir, "v1", "ports"));
+    using ports = BpfMap.openPinned("ports", join(a.pinDir, `v${LAYOUT_VERSION}`, "ports"));
     const key = new Uint8Array(Uint32Array.of(guest.ifindex).buffer);
     const policy = ports.get(key);
     if (policy === undefined) throw new Error("the port has no policy");
