@@ -41,6 +41,12 @@ readonly TEST=(
   "cmd bpftool bpftool linux-tools-common"
   "cmd ethtool ethtool"
   "cmd socat socat"
+  "cmd dockerd docker.io"
+  "cmd docker docker-cli docker.io"
+  "cmd containerd containerd"
+  "cmd runc runc"
+  "cmd iptables iptables"
+  "cmd busybox busybox-static busybox"
 )
 
 needs=()
@@ -122,11 +128,37 @@ command -v apt-get >/dev/null 2>&1 ||
   fail "missing: ${missing[*]}; this machine has no apt, install them with its own package manager"
 [[ "$(id -u)" -eq 0 ]] || fail "missing: ${missing[*]}; run 'sudo bash packaging/setup.sh $job' once"
 
+# Tests start Docker daemons of their own, in namespaces. The machine itself must not get one, for it would have a bridge and rules made by it:
+# what of Docker is installed here is neither started now (policy-rc.d) nor at the next boot (disable). A Docker that was there is not touched.
+readonly POLICY=/usr/sbin/policy-rc.d
+idle_services=()
+hold_docker() {
+  [[ " ${packages[*]} " == *" docker.io "* || " ${packages[*]} " == *" containerd "* ]] || return 0
+  local service
+  for service in docker.service docker.socket containerd.service; do
+    [[ -e "/lib/systemd/system/$service" ]] || idle_services+=("$service")
+  done
+  if [[ -e "$POLICY" ]]; then
+    "$POLICY" docker start || [[ $? -ne 101 ]] || return 0
+    fail "install ${packages[*]} by hand: $POLICY would let Docker start"
+  fi
+  trap 'rm -f "$POLICY"' EXIT
+  # shellcheck disable=SC2016 # $1 is of the script that is written; it forbids nothing when this one was killed
+  printf '#!/bin/sh\n# Of weave, packaging/setup.sh, while it installs.\n[ ! -d /proc/%s ] || case "$1" in docker* | containerd*) exit 101 ;; esac\n' "$$" >"$POLICY"
+  chmod 755 "$POLICY"
+}
+release_docker() {
+  [[ ${#idle_services[@]} -gt 0 ]] || return 0
+  systemctl disable --quiet "${idle_services[@]}" 2>/dev/null || true
+  echo "setup: Docker is installed for the tests only: it is not running and not started at boot (systemctl enable --now docker changes that)" >&2
+}
+
 export DEBIAN_FRONTEND="${DEBIAN_FRONTEND:-noninteractive}"
 # Quiet when it works, with all apt has to say when it does not.
 install_packages() {
   [[ ${#packages[@]} -gt 0 ]] || return 1
   local said
+  hold_docker
   if said="$(apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "${packages[@]}" 2>&1)"; then
     return 0
   fi
@@ -142,6 +174,7 @@ if [[ ${#packages[@]} -lt ${#missing[@]} ]] || ! install_packages; then
     install_packages || fail "apt-get could not install: ${packages[*]:-${missing[*]}}"
   fi
 fi
+release_docker
 libraries=""
 hash -r
 find_missing

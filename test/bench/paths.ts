@@ -71,13 +71,21 @@ function figuresOf(row: Row): Figures {
   };
 }
 
+const isPartOf = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase());
+
 /** Measures and prints; returns false when a weave row is missing. */
 export async function benchPaths(options: PathsOptions): Promise<boolean> {
+  const names = Object.values(NAMES);
+  const unknown = options.only.find((part) => !names.some((name) => isPartOf(name, part)));
+  if (unknown !== undefined) {
+    console.error(`bench: no row is named like '${unknown}'; the rows are: ${names.join("; ")}`);
+    return false;
+  }
   await using lab = await Lab.open();
   using bench = await Netbench.compile();
   const rows: Row[] = [];
   const missing: string[] = [];
-  const wanted = (name: string) => options.only.length === 0 || options.only.some((part) => name.includes(part));
+  const wanted = (name: string) => options.only.length === 0 || options.only.some((part) => isPartOf(name, part));
   const add = async (name: string, make: () => Promise<Path>) => {
     if (!wanted(name)) return;
     try {

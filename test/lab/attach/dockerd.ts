@@ -3,7 +3,7 @@
 // is made of busybox.
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Background, must, run } from "../../support/command.ts";
 import { waitFor } from "../../support/wait.ts";
 
@@ -13,7 +13,7 @@ export const IMAGE = "weave-test-busybox";
 export function dockerMissing(): string | undefined {
   const missing = ["dockerd", "docker", "runc", "containerd"].filter((name) => Bun.which(name, { PATH: PATHS }) === null);
   if (missing.length > 0) return `not installed: ${missing.join(", ")}`;
-  if (busybox() === undefined) return "not installed: busybox (a static one)";
+  if (busybox() === undefined) return "not installed: busybox";
   return process.getuid?.() === 0 ? undefined : "not root";
 }
 
@@ -130,8 +130,18 @@ export class DockerDaemon implements AsyncDisposable {
     mkdirSync(join(root, "bin"), { recursive: true });
     for (const folder of ["etc", "proc", "sys", "dev", "tmp"]) mkdirSync(join(root, folder));
     copyFileSync(busybox() ?? "", join(root, "bin/busybox"));
+    await copyLibraries(busybox() ?? "", root);
     chmodSync(join(root, "bin/busybox"), 0o755);
     for (const tool of ["sh", "sleep", "cat", "ip", "ping"]) symlinkSync("busybox", join(root, "bin", tool));
     await must(["sh", "-c", `tar -C ${root} -c . | ${this.command.join(" ")} import - ${IMAGE}`]);
+  }
+}
+
+/** Into `root`, with their paths; none of a static program. */
+async function copyLibraries(program: string, root: string): Promise<void> {
+  const { stdout } = await run(["ldd", program]);
+  for (const [path] of stdout.matchAll(/\/\S+/g)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    copyFileSync(path, join(root, path));
   }
 }
