@@ -219,6 +219,11 @@ export class Attributes {
     const at = this.#find(type, 4);
     return at < 0 ? undefined : this.#view.getUint32(at, true);
   }
+  /** Exact up to 2^53. */
+  u64(type: number): number | undefined {
+    const at = this.#find(type, 8);
+    return at < 0 ? undefined : Number(this.#view.getBigUint64(at, true));
+  }
   i32(type: number): number | undefined {
     const at = this.#find(type, 4);
     return at < 0 ? undefined : this.#view.getInt32(at, true);
@@ -247,6 +252,15 @@ export class Attributes {
   nested(type: number, headerBytes = 0): Attributes {
     const at = this.#find(type, headerBytes);
     return at < 0 ? NONE : Attributes.read(this.#view, at + headerBytes, at + this.#lengthOf(type));
+  }
+  /** Every attribute as a nest of its own, in order, whatever its type: how the kernel writes lists. */
+  children(): Attributes[] {
+    const all: Attributes[] = [];
+    for (let i = 0; i < this.#found.length; i += 3) {
+      const [at, length] = [this.#found[i + 1]!, this.#found[i + 2]!]; // found grows by threes
+      all.push(Attributes.read(this.#view, at, at + length));
+    }
+    return all;
   }
   #find(type: number, minimum: number): number {
     for (let i = this.#found.length - 3; i >= 0; i -= 3) {

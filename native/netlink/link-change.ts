@@ -86,6 +86,15 @@ export function createVeth(socket: NetlinkSocket, link: NewLink, peer: NewPeer):
   );
 }
 
+/** A WireGuard device without key; it has no hardware address. @throws {NetlinkError} EEXIST, EOPNOTSUPP: the kernel has none */
+export function createWireguardLink(socket: NetlinkSocket, name: string, mtuBytes: number): void {
+  const writer = new MessageWriter(RTM.NEWLINK, CREATE);
+  writeIfinfo(writer, AF.UNSPEC, 0);
+  writer.attributeText(IFLA.IFNAME, name).attributeU32(IFLA.MTU, mtuBytes);
+  writer.nested(IFLA.LINKINFO, () => writer.attributeText(IFLA_INFO.KIND, "wireguard"));
+  socket.request(writer, { call: "RTM_NEWLINK", object: name });
+}
+
 function create(socket: NetlinkSocket, link: NewLink, kind: string, writeData: (writer: MessageWriter) => void): void {
   const writer = new MessageWriter(RTM.NEWLINK, CREATE);
   writeIfinfo(writer, AF.UNSPEC, 0, link.up ? IFF.UP : 0, link.up ? IFF.UP : 0);

@@ -57,6 +57,8 @@ export interface NewRoute {
   readonly preferredSource?: Uint8Array;
   readonly metric?: number;
   readonly mtuBytes?: number;
+  /** Packets to there are refused; `linkIndex` is not looked at. */
+  readonly isUnreachable?: boolean;
 }
 
 /** IPv4 and IPv6 routes of all tables, the local one included. @throws {NetlinkError} */
@@ -140,10 +142,10 @@ function writeRoute(type: number, flags: number, route: NewRoute): MessageWriter
     table: RT_TABLE_MAIN,
     protocol: RTPROT_STATIC,
     scope: route.gateway === undefined && route.destination.length === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-    type: RTN.UNICAST,
+    type: route.isUnreachable ? RTN.UNREACHABLE : RTN.UNICAST,
   });
   if (route.prefixLength > 0) writer.attribute(RTA.DST, route.destination);
-  writer.attributeU32(RTA.OIF, route.linkIndex);
+  if (!route.isUnreachable) writer.attributeU32(RTA.OIF, route.linkIndex);
   if (route.gateway) writer.attribute(RTA.GATEWAY, route.gateway);
   if (route.preferredSource) writer.attribute(RTA.PREFSRC, route.preferredSource);
   if (route.metric !== undefined) writer.attributeU32(RTA.PRIORITY, route.metric);

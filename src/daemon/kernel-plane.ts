@@ -8,6 +8,7 @@ import { preparePins, removePins } from "../host/datapath-pins.ts";
 import { type Link, Links } from "../host/links.ts";
 import { ensureSleeveLink } from "../host/sleeve-link.ts";
 import { hostAddresses, pathTo } from "../host/underlay.ts";
+import { WIREGUARD_LINK } from "../host/wireguard.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { Switch } from "../overlay/carriers.ts";
@@ -21,8 +22,6 @@ export const PIN_DIRECTORY = "/sys/fs/bpf/weave";
  *  that: IPv6 40, UDP 8, header and tag 32. IPv4 outside needs 20 less. */
 const OVERHEAD_BYTES = { clear: 70, encrypted: 150 } as const;
 const DEFAULT_UNDERLAY_MTU = 1500;
-/** WireGuard's device, whose MTU follows the underlay's. */
-export const WIREGUARD_LINK = "weave-wg";
 
 export interface KernelPlaneOptions {
   readonly bridge: string;
@@ -114,6 +113,10 @@ export class KernelPlane implements Switch, Disposable {
   read(): DatapathPlan | undefined {
     return this.#datapath.read();
   }
+  /** What every one of the host's own links takes. */
+  narrowestMtuBytes(): number {
+    return narrowestMtu(this.links, this.#plan.bridge);
+  }
   /** Largest packet that any of the host's own links takes. */
   underlayMtuBytes(): number {
     return Math.max(DEFAULT_UNDERLAY_MTU, ...underlayLinks(this.links, this.#plan.bridge).map((link) => link.mtuBytes));
@@ -173,7 +176,11 @@ function underlayLinks(links: Links, bridge: string): Link[] {
   return links.list().filter((link) => names.has(link.name));
 }
 
+function narrowestMtu(links: Links, bridge: string): number {
+  const all = underlayLinks(links, bridge).map((link) => link.mtuBytes);
+  return all.length === 0 ? DEFAULT_UNDERLAY_MTU : Math.min(...all);
+}
+
 function automaticMtu(links: Links, bridge: string, overheadBytes: number): number {
-  const smallest = underlayLinks(links, bridge).reduce((least, link) => Math.min(least, link.mtuBytes), Number.POSITIVE_INFINITY);
-  return (Number.isFinite(smallest) ? smallest : DEFAULT_UNDERLAY_MTU) - overheadBytes;
+  return narrowestMtu(links, bridge) - overheadBytes;
 }

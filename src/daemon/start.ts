@@ -16,10 +16,12 @@ import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
+import { removeWireguard, Wireguard } from "../host/wireguard.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link } from "../mesh/ports.ts";
 import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
+import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
@@ -100,7 +102,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   using undo = new DisposableStack();
   if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
   const targets = initialTargets(store, config);
-  const { mesh, transport, overlay, sleeve } = createMesh(config, {
+  const { mesh, transport, overlay, sleeve, wireguard } = createMesh(config, {
     identity,
     name,
     bootId,
@@ -124,7 +126,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, attachments, mesh, log, repairs });
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, mesh, log, repairs });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
   owned.use(
@@ -141,7 +143,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       {
         bridge: config.weaveBridge,
         connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
-        wireguardMissing: () => undefined,
+        wireguardMissing: () => (config.passwords.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
       },
       { clock, log },
     ),
@@ -159,7 +161,11 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     router: () => routerParts(config, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     notes: () => health.notes(),
-    transports: async () => ({ switches: overlay.switches(), sleeve: await sleeve.totals(), wireguard: undefined }),
+    transports: async () => ({
+      switches: overlay.switches(),
+      sleeve: await sleeve.totals(),
+      wireguard: typeof wireguard === "string" ? undefined : wireguardTotals(wireguard, overlay),
+    }),
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
@@ -182,6 +188,8 @@ interface MeshParts {
   readonly transport: TcpTransport;
   readonly overlay: Overlay;
   readonly sleeve: SleeveControl;
+  /** A text: why there is none. */
+  readonly wireguard: Wireguard | string;
 }
 
 function createMesh(
@@ -232,6 +240,7 @@ function createMesh(
     lost: (reason) => overlay.sleeveLost(reason),
   });
   owned.use(sleeve);
+  const wireguard = openWireguard(config, { kernel, identity: identity.keys.publicKey, owned });
   const overlay: Overlay = new Overlay(
     { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
     {
@@ -242,7 +251,7 @@ function createMesh(
       sealing: sodiumSealing,
       switch: kernel,
       sleeve,
-      wireguard: "this build has no WireGuard",
+      wireguard,
       replies: () => kernel.datapath.probeReplies(),
       alive: (peer, rttMs) => mesh.pathReply(peer, rttMs),
     },
@@ -259,7 +268,7 @@ function createMesh(
       connectionLimit: config.connLimit,
       passwordSet: config.passwords.length > 0,
       trusts,
-      transports: transportNames({ fastdp, wireguard: false, sleeve: true }),
+      transports: transportNames({ fastdp, wireguard: typeof wireguard !== "string", sleeve: true }),
       revoked: loadRevoked(store),
       restored,
     },
@@ -280,7 +289,47 @@ function createMesh(
     },
   );
   owned.defer(() => mesh.stop("restarting"));
-  return { mesh, transport, overlay, sleeve };
+  return { mesh, transport, overlay, sleeve, wireguard };
+}
+
+/** Only where data has to be encrypted and may go through the kernel; else nothing of it is left here. */
+function openWireguard(
+  config: DaemonConfig,
+  {
+    kernel,
+    identity,
+    owned,
+  }: { readonly kernel: KernelPlane; readonly identity: Uint8Array; readonly owned: AsyncDisposableStack },
+): Wireguard | string {
+  const isWanted = config.passwords.length > 0 && !config.noFastdp;
+  if (!isWanted) {
+    removeWireguard(kernel.links);
+    return config.noFastdp ? "the fast datapath is switched off here" : "no password is set here";
+  }
+  const wireguard = Wireguard.open({
+    links: kernel.links,
+    port: config.port + 2,
+    identity,
+    underlayMtuBytes: kernel.narrowestMtuBytes(),
+    wallSeconds: () => systemClock.wallMs() / 1_000,
+  });
+  if (typeof wireguard !== "string") {
+    owned.use(wireguard);
+    kernel.setWireguard(wireguard.ifindex);
+  }
+  return wireguard;
+}
+
+function wireguardTotals(wireguard: Wireguard, overlay: Overlay): WireguardTotals {
+  const figures = wireguard.figures();
+  const peers = overlay.insideAddresses().flatMap(({ name, nickname, inside }) => {
+    const counted = figures.get(inside);
+    if (!counted) return [];
+    const { sentBytes, receivedBytes, handshakeSeconds } = counted;
+    const handshakeMs = handshakeSeconds === 0 ? null : handshakeSeconds * 1_000;
+    return [{ name: formatPeerName(name), nickname, sentBytes, receivedBytes, handshakeMs }];
+  });
+  return { peers };
 }
 
 /** The machine's resolver takes as long as it likes. */
@@ -293,12 +342,13 @@ function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> 
 function createSupervisor(parts: {
   readonly kernel: KernelPlane;
   readonly overlay: Overlay;
+  readonly wireguard: Wireguard | string;
   readonly attachments: AttachmentParts;
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
 }): Supervisor {
-  const { kernel, overlay, attachments, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, mesh, log, repairs } = parts;
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -306,6 +356,10 @@ function createSupervisor(parts: {
     repairs,
     async repair() {
       const { repaired } = kernel.repair();
+      if (typeof wireguard !== "string") {
+        repaired.push(...wireguard.repair());
+        kernel.setWireguard(wireguard.ifindex);
+      }
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       return [...repaired, ...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile())];

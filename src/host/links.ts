@@ -18,6 +18,7 @@ import {
   createBridge,
   createExternalVxlan,
   createVeth,
+  createWireguardLink,
   deleteLink,
   type LinkChange,
   type PortOptions,
@@ -141,6 +142,11 @@ export class Links implements Disposable {
   createExternalVxlan(plan: LinkPlan & { readonly master?: number }, port: number): Link {
     createExternalVxlan(this.#socket, plan, port);
     return this.#made(plan.name);
+  }
+  /** Switched off and without key. @throws {SystemError} EEXIST, EOPNOTSUPP: the kernel has no WireGuard */
+  createWireguard(name: string, mtuBytes: number): Link {
+    createWireguardLink(this.#socket, name, mtuBytes);
+    return this.#made(name);
   }
   /** Returns the host end. The guest end is switched off. @throws {SystemError} EEXIST: one of the names is taken */
   createVeth(host: VethHostEnd, guest: VethGuestEnd): Link {

@@ -60,10 +60,21 @@ export class Routes {
   replace(plan: RoutePlan): void {
     replaceRoute(this.#socket, toNewRoute(plan));
   }
+  /** Packets to there are refused while no route with a better metric leads on. */
+  refuse(destination: Cidr, metric: number): void {
+    replaceRoute(this.#socket, { ...toNewRoute({ destination, linkIndex: 0, metric }), isUnreachable: true });
+  }
+  /** False: they were not refused. */
+  unrefuse(destination: Cidr, metric: number): boolean {
+    return this.#gone({ ...toNewRoute({ destination, linkIndex: 0, metric }), isUnreachable: true });
+  }
   /** False: there was none. */
   delete(plan: RoutePlan): boolean {
+    return this.#gone(toNewRoute(plan));
+  }
+  #gone(route: NewRoute): boolean {
     try {
-      deleteRoute(this.#socket, toNewRoute(plan));
+      deleteRoute(this.#socket, route);
       return true;
     } catch (thrown) {
       if (isSystemError(thrown, "ESRCH", "ENODEV")) return false;

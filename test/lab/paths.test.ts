@@ -72,7 +72,9 @@ describe("the port of the fast datapath closed", () => {
     await filter(hosts.slice(0, 2), "udp dport 6784");
     expect(await waitForTransport("sleeve", 6_000)).toBeLessThan(3_000);
     await stream.more(500_000);
-    expect(await hosts[0].mustWeave("status", "connections")).toMatch(/sleeve .*reason="fastdp: (no answer|the peer gets no answer there)"/);
+    expect(await hosts[0].mustWeave("status", "connections")).toMatch(
+      /sleeve .*reason="fastdp: (no answer|the peer gets no answer there)"/,
+    );
     using ledger = await Ledger.over(containers);
     expect(await ledger.groupFrames(20)).toEqual([]); // h1 by the sleeve to h2, h2 by VXLAN to h3
     expect(await ledger.unicastFrames(10)).toEqual([]);
