@@ -54,7 +54,8 @@ export class Wireguard implements WireguardCarrier, Disposable {
   readonly #generic: NetlinkSocket;
   readonly #socket: WireguardSocket;
   #privateKey: Uint8Array;
-  #peers: readonly WireguardPeer[] = [];
+  /** undefined: not told yet. Peers that an earlier daemon left carry on until then. */
+  #peers: readonly WireguardPeer[] | undefined;
   #ifindex = 0;
 
   private constructor(options: WireguardOptions, generic: NetlinkSocket, socket: WireguardSocket) {
@@ -166,6 +167,7 @@ export class Wireguard implements WireguardCarrier, Disposable {
   }
 
   #apply(): number {
+    if (this.#peers === undefined) return 0;
     const { peers } = this.#socket.read(WIREGUARD_LINK);
     const changes = planPeers(this.#peers, peers, this.#options.wallSeconds());
     if (changes.length > 0) this.#socket.changePeers(WIREGUARD_LINK, changes);
