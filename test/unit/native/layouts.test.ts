@@ -22,6 +22,7 @@ import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
 import { IFINFOMSG, RTM } from "../../../native/netlink/rtnetlink.ts";
 import { NETLINK_GENERIC, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "../../../native/netlink/socket.ts";
+import { WG_CMD, WGALLOWEDIP_A, WGDEVICE_A, WGPEER_A, WGPEER_F } from "../../../native/netlink/wireguard.ts";
 
 const HEADERS = [
   "stddef.h",
@@ -50,6 +51,7 @@ const HEADERS = [
   "linux/if_packet.h",
   "linux/capability.h",
   "linux/sock_diag.h",
+  "linux/wireguard.h",
 ];
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
 
@@ -153,6 +155,11 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("NLM_F_", NLM_F),
   ...prefixed("NLMSG_", NLMSG),
   ...prefixed("RTM_", RTM),
+  ...prefixed("WG_CMD_", WG_CMD),
+  ...prefixed("WGDEVICE_A_", WGDEVICE_A),
+  ...prefixed("WGPEER_A_", WGPEER_A),
+  ...prefixed("WGPEER_F_", WGPEER_F),
+  ...prefixed("WGALLOWEDIP_A_", WGALLOWEDIP_A),
   ...prefixed("RTNLGRP_", RTNLGRP),
   SK_MEMINFO_VARS: SK_MEMINFO.vars,
   SK_MEMINFO_DROPS: SK_MEMINFO.drops,
