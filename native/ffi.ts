@@ -49,6 +49,47 @@ export function addressOf(bytes: Bytes): Pointer {
   return ptr(bytes);
 }
 
+/** A block C and JavaScript both work in, its views made once: what is read and written at an offset needs no object. `base` is where C finds
+ *  it; outside `native/` it is handed on and not used. */
+export class Arena {
+  readonly bytes: Bytes;
+  readonly view: DataView<ArrayBuffer>;
+  readonly base: number;
+
+  constructor(bytes: Bytes) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.base = addressOf(bytes);
+  }
+  /** `size` zero bytes. */
+  static allocate(size: number): Arena {
+    return new Arena(allocate(size));
+  }
+  /** C's own memory, without a copy. Not to be used once C has freed it. */
+  static over(address: Pointer, size: number): Arena {
+    return new Arena(new Uint8Array(toArrayBuffer(address, 0, size)));
+  }
+}
+
+/** A place in memory C and JavaScript share; an `Arena` fits. */
+export interface Block {
+  readonly base: number;
+}
+
+/** The address of an offset. Nothing checks that it lies inside. */
+export function addressIn(block: Block, at: number): Pointer {
+  return (block.base + at) as Pointer;
+}
+
+/** Writes a C pointer or size_t. Above 2^53 there are none in user space. */
+export function writeWord(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, value / 2 ** 32, true);
+}
+export function readWord(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
 /** Room for one value C writes through a pointer argument: pass `bytes`, then read `u32`, `i32`, `u64` or `address`. */
 export class OutParameter {
   readonly bytes: Bytes = allocate(8);

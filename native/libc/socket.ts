@@ -4,20 +4,29 @@
 import { checked } from "../errno.ts";
 import { allocate, type Bytes, OutParameter } from "../ffi.ts";
 import { transferred } from "./fd.ts";
+import { AF } from "./sockaddr.ts";
 import { libc } from "./symbols.ts";
 
 /** bits/socket_type.h */
-export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000 } as const;
+export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, SEQPACKET: 5, NONBLOCK: 0o4000 } as const;
 const SOCK_CLOEXEC = 0o2000000;
 /** bits/socket.h */
 export const MSG = { PEEK: 2, TRUNC: 0x20, DONTWAIT: 0x40, NOSIGNAL: 0x4000 } as const;
 /** asm-generic/socket.h */
 export const SOL_SOCKET = 1;
-export const SO = { ERROR: 4, SNDBUF: 7, RCVBUF: 8, RCVBUFFORCE: 33, PEERCRED: 17, RCVTIMEO: 20, MEMINFO: 55 } as const;
+export const SO = { ERROR: 4, SNDBUF: 7, RCVBUF: 8, SNDBUFFORCE: 32, RCVBUFFORCE: 33, MARK: 36, PEERCRED: 17, RCVTIMEO: 20, MEMINFO: 55 } as const;
 
 /** @throws {SystemError} */
 export function socket(family: number, type: number, protocol: number): number {
   return checked(libc().symbols.socket(family, type | SOCK_CLOEXEC, protocol), "socket", `family ${family}`);
+}
+
+/** Two connected unix sockets. @throws {SystemError} */
+export function socketPair(type: number): [number, number] {
+  const pair = allocate(8);
+  checked(libc().symbols.socketpair(AF.UNIX, type | SOCK_CLOEXEC, 0, pair), "socketpair");
+  const view = new DataView(pair.buffer);
+  return [view.getInt32(0, true), view.getInt32(4, true)];
 }
 
 /** @throws {SystemError} `object` names the address in the text */
