@@ -5,7 +5,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define PEERS 4096          // short ids are 12 bits
 #define PEER_NONE 0         // also: local
@@ -39,24 +39,33 @@ struct settings {
 	__u64 stamp_ns;
 	__u32 data_port;
 	__u32 generation; // raised when the daemon forgets a MAC, so that ports forget it too
+	__u32 sleeve_ifindex; // the switch's end of the sleeve link, 0: there is none
+	__u32 reserved;
 };
 #define SETTING_BYPASS 1 // known unicast skips the bridge
 #define SETTING_DECAP 2  // known local unicast is unwrapped at the underlay device
 
-// endpoint: hash, neighbour -> where it is. A hash, because replacing an element is atomic for readers.
+// endpoint: hash, neighbour -> where it is, and how frames get there. A hash, because replacing an element is atomic for readers.
 struct endpoint {
 	struct ip16 address;
 	struct ip16 local; // our address towards it, for relaying
 	struct ip16 via;   // on-link next hop, for relaying without a route lookup
 	__u32 ipv4;        // the address in host order, 0: it is IPv6
 	__u32 relay_ifindex; // rewrite relayed frames out of this device, 0: do not
+	__u32 transport; // TRANSPORT_*
+	__u32 mtu; // largest IP packet inside, for the MSS of connections that start here; 0: leave it
 };
+#define TRANSPORT_CLEAR 0     // VXLAN to its underlay address
+#define TRANSPORT_WIREGUARD 1 // VXLAN to its inside address
+#define TRANSPORT_SLEEVE 2    // to the sleeve link; it has no address
 
 // neighbour: hash, outer source address -> who it is
 struct neighbour {
 	__u32 id;
 	struct ip16 local; // our address towards it: short cuts take only what is addressed to that
+	__u32 flags; // NEIGHBOUR_*
 };
+#define NEIGHBOUR_WIREGUARD 1 // an inside address: only what came through WireGuard may have it
 
 // flood: hash, source peer -> our place in its broadcast tree
 struct flood {
@@ -132,6 +141,30 @@ struct probe_state {
 	__u32 reserved;
 };
 
+// The sleeve link is a veth pair. What the switch hands over leaves the pair's other end behind this header (big-endian):
+//  offset size field
+//       0    1 ttl
+//       1    3 vni
+//       4    2 gso_size      bytes of payload in each segment, 0: no super-packet
+//       6    2 neighbour     it is for
+//       8    2 vlan_protocol of a tag that was not in the frame but beside it, 0: none
+//      10    2 vlan_tci
+//      12    2 ethertype     0x88b6 (IEEE 802 local experimental 2)
+//      14      the Ethernet frame; a TCP or UDP checksum in it may cover the pseudo-header only
+// What the sleeve injects at the other end comes with MARK = VNI | ttl << 24 (SO_MARK) and, right behind the MACs, an 802.1Q tag whose
+// identifier is the neighbour it came from.
+struct sleeve_header {
+	__be32 ttl_vni;
+	__be16 gso_size;
+	__be16 neighbour;
+	__be16 vlan_protocol;
+	__be16 vlan_tci;
+	__be16 ethertype;
+} __attribute__((packed));
+#define SLEEVE_ETHERTYPE 0x88b6
+// skb->priority of what goes to the sleeve link, with the neighbour in the low 12 bits. Its mark is as above.
+#define SLEEVE_PRIORITY 0x57530000
+
 // A probe is an Ethernet frame (all big-endian). Nobody but a daemon sends one: ports and the bridge are not let through with it.
 //  offset size field
 //       0    4 magic     02 77 76 70
@@ -179,6 +212,8 @@ enum drop_reason {
 	DROP_DHCP6_SERVER,
 	DROP_VLAN_STACK,
 	DROP_MULTICAST_SUBNET,
+	DROP_NOT_ENCRYPTED,
+	DROP_SLEEVE_STRANGER,
 	DROP_REASONS
 };
 

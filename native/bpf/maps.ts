@@ -3,7 +3,7 @@
 // Integers are in the machine's order (little-endian everywhere we run); addresses are 16 bytes in network order, IPv4 mapped.
 
 /** Raised together with maps.h: another layout gets other maps. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 export const PEERS = 4096;
 export const FANOUT = 256;
 export const FANOUT_SMALL = 64;
@@ -29,7 +29,16 @@ export const MAP_NAMES = [
 export type MapName = (typeof MAP_NAMES)[number];
 
 /** Every program of the object. */
-export const PROGRAM_NAMES = ["vx_egress", "vx_ingress", "veth_ingress", "veth_egress", "underlay_ingress"] as const;
+export const PROGRAM_NAMES = [
+  "vx_egress",
+  "vx_ingress",
+  "veth_ingress",
+  "veth_egress",
+  "underlay_ingress",
+  "wg_ingress",
+  "sleeve_egress",
+  "sleeve_ingress",
+] as const;
 export type ProgramName = (typeof PROGRAM_NAMES)[number];
 
 /** Why a frame was dropped, in the order of enum drop_reason. Append only. */
@@ -62,6 +71,8 @@ export const DROP_REASONS = [
   "dhcp6-server",
   "vlan-stack",
   "multicast-subnet",
+  "not-encrypted",
+  "sleeve-stranger",
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -71,7 +82,7 @@ export type SwitchEvent = (typeof EVENTS)[number];
 
 /** struct settings */
 export const SETTINGS = {
-  size: 40,
+  size: 48,
   self: 0,
   vxlanIfindex: 4,
   flags: 8,
@@ -80,13 +91,25 @@ export const SETTINGS = {
   stampNs: 24,
   dataPort: 32,
   generation: 36,
+  sleeveIfindex: 40,
 } as const;
 export const SETTING_FLAG = { BYPASS: 1, DECAP: 2 } as const;
 
 /** struct endpoint */
-export const ENDPOINT = { size: 56, address: 0, local: 16, via: 32, ipv4: 48, relayIfindex: 52 } as const;
+export const ENDPOINT = {
+  size: 64,
+  address: 0,
+  local: 16,
+  via: 32,
+  ipv4: 48,
+  relayIfindex: 52,
+  transport: 56,
+  mtu: 60,
+} as const;
+export const TRANSPORT = { CLEAR: 0, WIREGUARD: 1, SLEEVE: 2 } as const;
 /** struct neighbour */
-export const NEIGHBOUR = { size: 20, id: 0, local: 4 } as const;
+export const NEIGHBOUR = { size: 24, id: 0, local: 4, flags: 20 } as const;
+export const NEIGHBOUR_FLAG = { WIREGUARD: 1 } as const;
 /** struct flood */
 export const FLOOD = { size: 516, count: 0, parent: 2, hop: 4 } as const;
 /** struct mac_entry; `location` is ifindex (32 bits), peer (16), flags (16). The key is 8 bytes, the MAC first. */
@@ -118,6 +141,19 @@ export const PEER_COUNTS = { size: 64, received: 0, sent: 16, fromNeighbour: 32,
 export const PROBE_STATE = { size: 208, answers: 0, window: 192, reflected: 200 } as const;
 /** struct probe_answer */
 export const PROBE_ANSWER = { size: 24, rttNs: 0, arrivedNs: 8, sequence: 16, bytes: 20 } as const;
+
+/** struct sleeve_header, big-endian; the frame follows. */
+export const SLEEVE_HEADER = {
+  size: 14,
+  ttlVni: 0,
+  gsoSize: 4,
+  neighbour: 6,
+  vlanProtocol: 8,
+  vlanTci: 10,
+  ethertype: 12,
+} as const;
+export const SLEEVE_ETHERTYPE = 0x88b6;
+export const SLEEVE_PRIORITY = 0x5753_0000;
 
 /** A probe's frame, see maps.h. Big-endian. */
 export const PROBE = { size: 22, magic: 0, kind: 5, sourceHead: 6, sequence: 8, ethertype: 12, sentNs: 14 } as const;

@@ -32,21 +32,25 @@ static __always_inline int is_within_budget(struct probe_state *state, __u64 now
 	return 1;
 }
 
-static __always_inline int reflect(struct __sk_buff *skb, const struct settings *set, __u32 neighbour)
+// Back the way it came, whatever way our frames take, so that an answer says something about that way. `from` is where it came from;
+// without an address, by the sleeve.
+static __always_inline int reflect(struct __sk_buff *skb, const struct settings *set, __u32 neighbour, const struct endpoint *from)
 {
 	__u8 kind = PROBE_REPLY;
-	const struct endpoint *to = find_endpoint(neighbour);
-	if (!to)
-		return drop(skb, DROP_NO_ROUTE);
-	if (bpf_skb_store_bytes(skb, __builtin_offsetof(struct probe, kind), &kind, 1, 0) ||
-	    set_key(skb, to, VNI(set->self, neighbour), set->ttl, BPF_F_DONT_FRAGMENT))
+	__u32 vni = VNI(set->self, neighbour);
+	if (bpf_skb_store_bytes(skb, __builtin_offsetof(struct probe, kind), &kind, 1, 0))
 		return drop(skb, DROP_SEND_FAILED);
 	count_relayed(neighbour, skb->len);
 	note(skb, EVENT_PROBE_REFLECTED);
+	if (from->transport == TRANSPORT_SLEEVE)
+		return to_sleeve(skb, set, vni, neighbour, set->ttl);
+	if (set_key(skb, from, vni, set->ttl, BPF_F_DONT_FRAGMENT))
+		return drop(skb, DROP_SEND_FAILED);
 	return to_vxlan(skb, set);
 }
 
-static __always_inline int take_probe(struct __sk_buff *skb, const struct settings *set, __u32 neighbour)
+static __always_inline int take_probe(struct __sk_buff *skb, const struct settings *set, __u32 neighbour,
+				      const struct endpoint *from)
 {
 	struct probe probe;
 	struct probe_state *state = bpf_map_lookup_elem(&probes, &neighbour);
@@ -54,7 +58,7 @@ static __always_inline int take_probe(struct __sk_buff *skb, const struct settin
 	if (!state || bpf_skb_load_bytes(skb, 0, &probe, sizeof(probe)))
 		return drop(skb, DROP_MALFORMED);
 	if (probe.kind == PROBE_REQUEST)
-		return is_within_budget(state, now) ? reflect(skb, set, neighbour) : drop(skb, DROP_PROBE_RATE);
+		return is_within_budget(state, now) ? reflect(skb, set, neighbour, from) : drop(skb, DROP_PROBE_RATE);
 	if (probe.kind != PROBE_REPLY)
 		return drop(skb, DROP_MALFORMED);
 	__u32 sequence = bpf_ntohl(probe.sequence);

@@ -3,9 +3,14 @@
 #pragma once
 #include "count.h"
 #include "learn.h"
+#include "mss.h"
 
 // On an skb that goes to the VXLAN device: the key is set, do not decide again. Containers cannot send it: leaving a namespace clears marks.
 #define MARK_KEYED 0x77657631
+// It came by the sleeve and is for the bridge: let it in.
+#define MARK_DELIVER 0x77657632
+// It came through WireGuard.
+#define MARK_WIREGUARD 0x77657633
 
 // Up to here old kernels know the structure.
 #define KEY_BYTES __builtin_offsetof(struct bpf_tunnel_key, local_ipv4)
@@ -44,23 +49,46 @@ static __always_inline int to_vxlan(struct __sk_buff *skb, const struct settings
 	return bpf_redirect(set->vxlan_ifindex, 0);
 }
 
+static __always_inline void mark_for_sleeve(struct __sk_buff *skb, __u32 vni, __u32 neighbour, __u32 ttl)
+{
+	skb->mark = vni | ttl << 24;
+	skb->priority = SLEEVE_PRIORITY | neighbour;
+}
+
+static __always_inline int to_sleeve(struct __sk_buff *skb, const struct settings *set, __u32 vni, __u32 neighbour, __u32 ttl)
+{
+	if (!set->sleeve_ifindex)
+		return drop(skb, DROP_NO_ROUTE);
+	mark_for_sleeve(skb, vni, neighbour, ttl);
+	return bpf_redirect(set->sleeve_ifindex, 0);
+}
+
+enum place {
+	AT_VXLAN, // leaving by the VXLAN device: with a key the frame may go on
+	ELSEWHERE,
+};
+
+static __always_inline int hand_over(struct __sk_buff *skb, const struct settings *set, const struct endpoint *to, __u32 vni,
+				     __u32 neighbour, __u32 ttl, enum place place)
+{
+	if (to->transport == TRANSPORT_SLEEVE)
+		return to_sleeve(skb, set, vni, neighbour, ttl);
+	if (set_key(skb, to, vni, ttl, 0))
+		return drop(skb, DROP_SEND_FAILED);
+	return place == AT_VXLAN ? NEXT : to_vxlan(skb, set);
+}
+
 // A frame that starts here, to the peer it ends at.
-static __always_inline long prepare_unicast(struct __sk_buff *skb, const struct settings *set, __u32 peer)
+static __always_inline int send_unicast(struct __sk_buff *skb, const struct settings *set, __u32 peer, enum place place)
 {
 	__u32 neighbour = find_nexthop(peer);
 	const struct endpoint *to = find_endpoint(neighbour);
 	if (!to)
-		return DROP_NO_ROUTE;
-	if (set_key(skb, to, VNI(set->self, peer), set->ttl, 0))
-		return DROP_SEND_FAILED;
+		return drop(skb, DROP_NO_ROUTE);
 	count_sent(peer, neighbour, skb->len);
-	return -1;
-}
-
-static __always_inline int send_unicast(struct __sk_buff *skb, const struct settings *set, __u32 peer)
-{
-	long reason = prepare_unicast(skb, set, peer);
-	return reason < 0 ? to_vxlan(skb, set) : drop(skb, reason);
+	if (to->mtu)
+		clamp_mss(skb, to->mtu);
+	return hand_over(skb, set, to, VNI(set->self, peer), neighbour, set->ttl, place);
 }
 
 // One more hop for a frame of others.
@@ -69,10 +97,8 @@ static __always_inline int send_on(struct __sk_buff *skb, const struct settings 
 	const struct endpoint *to = find_endpoint(neighbour);
 	if (!to)
 		return drop(skb, DROP_NO_ROUTE);
-	if (set_key(skb, to, vni, ttl, 0))
-		return drop(skb, DROP_SEND_FAILED);
 	count_relayed(neighbour, skb->len);
-	return to_vxlan(skb, set);
+	return hand_over(skb, set, to, vni, neighbour, ttl, ELSEWHERE);
 }
 
 // One copy along a tree. As a global function it is verified once, not once per hop; kernels before 5.6 get it inlined, and fewer hops.
@@ -90,9 +116,17 @@ int send_copy(struct __sk_buff *skb, __u32 vni, __u32 neighbour, __u32 ttl)
 	const struct endpoint *to = find_endpoint(neighbour);
 	if (!set || !to)
 		return drop(skb, DROP_NO_ROUTE);
+	count_relayed(neighbour, skb->len);
+	if (to->transport == TRANSPORT_SLEEVE) {
+		mark_for_sleeve(skb, vni, neighbour, ttl);
+		if (!set->sleeve_ifindex || bpf_clone_redirect(skb, set->sleeve_ifindex, 0))
+			drop(skb, DROP_SEND_FAILED);
+		skb->mark = MARK_KEYED;
+		skb->priority = 0;
+		return 0;
+	}
 	if (set_key(skb, to, vni, ttl, 0) || bpf_clone_redirect(skb, set->vxlan_ifindex, 0))
 		return drop(skb, DROP_SEND_FAILED);
-	count_relayed(neighbour, skb->len);
 	return 0;
 }
 

@@ -5,6 +5,9 @@
 //   veth_ingress      ingress of a container's host-side link: port guard, then past the bridge where the way is known
 //   veth_egress       its egress: multicast of foreign subnets
 //   underlay_ingress  ingress of an underlay device: relay, or unwrap, without the stack where that is the same
+//   wg_ingress        ingress of the WireGuard device: what came through it says so
+//   sleeve_egress     egress of the sleeve link: the header the sleeve reads
+//   sleeve_ingress    its ingress: as vx_ingress, for what the sleeve injects
 // With SMALL defined it makes do with what kernels before 5.10 have.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -42,8 +45,7 @@ int vx_egress(struct __sk_buff *skb)
 			__u32 peer = location_peer(to->location);
 			if (peer == PEER_NONE) // the bridge has forgotten it and floods, which reaches it
 				return drop(skb, DROP_LOCAL_DESTINATION);
-			long reason = prepare_unicast(skb, set, peer);
-			return reason < 0 ? NEXT : drop(skb, reason);
+			return send_unicast(skb, set, peer, AT_VXLAN);
 		}
 	}
 	__u32 self = set->self;
@@ -59,10 +61,8 @@ int vx_egress(struct __sk_buff *skb)
 	const struct endpoint *to = find_endpoint(neighbour);
 	if (!to)
 		return drop(skb, DROP_NO_ROUTE);
-	if (set_key(skb, to, vni, set->ttl, 0))
-		return drop(skb, DROP_SEND_FAILED);
 	count_sent(PEER_FLOOD, neighbour, skb->len);
-	return NEXT;
+	return hand_over(skb, set, to, vni, neighbour, set->ttl, AT_VXLAN);
 }
 
 // To whom it belongs here. `learned` says whether the bridge has to see it.
@@ -124,16 +124,48 @@ static __always_inline int relay(struct __sk_buff *skb, const struct settings *s
 	return send_on(skb, set, vni, neighbour, from->ttl - 1);
 }
 
-static __always_inline int read_key(struct __sk_buff *skb, struct bpf_tunnel_key *key, struct ip16 *from)
+// `from` gets what `set_key` needs to answer there.
+static __always_inline int read_key(struct __sk_buff *skb, struct bpf_tunnel_key *key, struct endpoint *from)
 {
 	if (!bpf_skb_get_tunnel_key(skb, key, KEY_BYTES, 0)) {
-		map_ipv4(from, bpf_htonl(key->remote_ipv4));
+		map_ipv4(&from->address, bpf_htonl(key->remote_ipv4));
+		from->ipv4 = key->remote_ipv4;
 		return 0;
 	}
 	if (bpf_skb_get_tunnel_key(skb, key, KEY_BYTES, BPF_F_TUNINFO_IPV6))
 		return -1;
-	__builtin_memcpy(from, key->remote_ipv6, sizeof(*from));
+	__builtin_memcpy(&from->address, key->remote_ipv6, sizeof(from->address));
 	return 0;
+}
+
+// A frame from a neighbour, whichever way it came. NEXT: it is for the bridge.
+static __always_inline int take(struct __sk_buff *skb, const struct settings *set, const struct arrival *from,
+				const struct endpoint *back)
+{
+	struct macs_of mac;
+	if (read_macs(skb, &mac) || is_group(mac.source))
+		return drop(skb, DROP_MALFORMED);
+	__u64 now = now_ns();
+	if (from->source == set->self) {
+		if (!is_pmtu_answer(skb))
+			return drop(skb, DROP_OWN_SOURCE);
+		note(skb, EVENT_PMTU_ANSWER);
+		return deliver_local(skb, set, mac.destination, LEARNED_FRESH, now);
+	}
+	count_from(from->neighbour, skb->len);
+	if (is_probe(skb, mac.destination) && !skb->vlan_present) {
+		int direct = from->source == from->neighbour && from->destination == set->self;
+		return direct ? take_probe(skb, set, from->neighbour, back) : drop(skb, DROP_PROBE_FORGED);
+	}
+	if (!find_nexthop(from->source))
+		return drop(skb, DROP_UNKNOWN_PEER);
+	if (from->destination == PEER_FLOOD)
+		return take_flooded(skb, set, from, mac.source);
+	if (from->destination != set->self)
+		return relay(skb, set, from);
+	count_received(from->source, skb->len);
+	enum learned learned = learn_remote(skb, set, mac.source, from->source, now);
+	return deliver_local(skb, set, mac.destination, learned, now);
 }
 
 SEC("tc")
@@ -141,40 +173,82 @@ int vx_ingress(struct __sk_buff *skb)
 {
 	const struct settings *set = read_settings();
 	struct bpf_tunnel_key key = {};
-	struct ip16 address;
-	struct macs_of mac;
+	struct endpoint back = {};
+	__u32 mark = skb->mark;
 	if (!set)
 		return drop(skb, DROP_NOT_CONFIGURED);
-	if (read_key(skb, &key, &address))
+	if (mark == MARK_DELIVER) {
+		skb->mark = 0;
+		return NEXT;
+	}
+	if (read_key(skb, &key, &back))
 		return drop(skb, DROP_NO_TUNNEL_KEY);
-	const struct neighbour *neighbour = bpf_map_lookup_elem(&neighbours, &address);
+	const struct neighbour *neighbour = bpf_map_lookup_elem(&neighbours, &back.address);
 	if (!neighbour)
 		return drop(skb, DROP_UNKNOWN_NEIGHBOUR);
+	if (neighbour->flags & NEIGHBOUR_WIREGUARD) {
+		if (mark != MARK_WIREGUARD)
+			return drop(skb, DROP_NOT_ENCRYPTED);
+		skb->mark = 0;
+	}
 	struct arrival from = {neighbour->id, key.tunnel_id & (PEERS - 1), key.tunnel_id >> 12 & (PEERS - 1), key.tunnel_id,
 			       key.tunnel_ttl};
-	if (read_macs(skb, &mac) || is_group(mac.source))
-		return drop(skb, DROP_MALFORMED);
-	__u64 now = now_ns();
-	if (from.source == set->self) {
-		if (!is_pmtu_answer(skb))
-			return drop(skb, DROP_OWN_SOURCE);
-		note(skb, EVENT_PMTU_ANSWER);
-		return deliver_local(skb, set, mac.destination, LEARNED_FRESH, now);
+	return take(skb, set, &from, &back);
+}
+
+SEC("tc")
+int sleeve_ingress(struct __sk_buff *skb)
+{
+	const struct settings *set = read_settings();
+	struct endpoint back = {.transport = TRANSPORT_SLEEVE};
+	__u32 mark = skb->mark, neighbour = skb->vlan_tci & (PEERS - 1);
+	if (!set)
+		return drop(skb, DROP_NOT_CONFIGURED);
+	if (!skb->vlan_present || bpf_skb_vlan_pop(skb))
+		return drop(skb, DROP_SLEEVE_STRANGER);
+	// Whoever has the sleeve has a place for its probes.
+	if (!bpf_map_lookup_elem(&probes, &neighbour))
+		return drop(skb, DROP_UNKNOWN_NEIGHBOUR);
+	skb->mark = 0;
+	__u32 vni = mark & 0xffffff;
+	struct arrival from = {neighbour, vni & (PEERS - 1), vni >> 12, vni, mark >> 24};
+	int verdict = take(skb, set, &from, &back);
+	if (verdict != NEXT)
+		return verdict;
+	skb->mark = MARK_DELIVER;
+	return bpf_redirect(set->vxlan_ifindex, BPF_F_INGRESS);
+}
+
+SEC("tc")
+int sleeve_egress(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, priority = skb->priority;
+	if ((priority & ~(PEERS - 1)) != SLEEVE_PRIORITY)
+		return drop(skb, DROP_SLEEVE_STRANGER);
+	struct sleeve_header header = {
+		.ttl_vni = bpf_htonl((mark >> 24) << 24 | (mark & 0xffffff)),
+		.gso_size = bpf_htons(skb->gso_size),
+		.neighbour = bpf_htons(priority & (PEERS - 1)),
+		.ethertype = bpf_htons(SLEEVE_ETHERTYPE),
+	};
+	if (skb->vlan_present) {
+		header.vlan_protocol = skb->vlan_proto;
+		header.vlan_tci = bpf_htons(skb->vlan_tci);
+		if (bpf_skb_vlan_pop(skb))
+			return drop(skb, DROP_MALFORMED);
 	}
-	count_from(from.neighbour, skb->len);
-	if (is_probe(skb, mac.destination) && !skb->vlan_present) {
-		int direct = from.source == from.neighbour && from.destination == set->self;
-		return direct ? take_probe(skb, set, from.neighbour) : drop(skb, DROP_PROBE_FORGED);
-	}
-	if (!find_nexthop(from.source))
-		return drop(skb, DROP_UNKNOWN_PEER);
-	if (from.destination == PEER_FLOOD)
-		return take_flooded(skb, set, &from, mac.source);
-	if (from.destination != set->self)
-		return relay(skb, set, &from);
-	count_received(from.source, skb->len);
-	enum learned learned = learn_remote(skb, set, mac.source, from.source, now);
-	return deliver_local(skb, set, mac.destination, learned, now);
+	if (bpf_skb_change_head(skb, sizeof(header), 0) || bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0))
+		return drop(skb, DROP_SEND_FAILED);
+	skb->mark = 0;
+	skb->priority = 0;
+	return NEXT;
+}
+
+SEC("tc")
+int wg_ingress(struct __sk_buff *skb)
+{
+	skb->mark = MARK_WIREGUARD;
+	return NEXT;
 }
 
 SEC("tc")
@@ -216,7 +290,7 @@ int veth_ingress(struct __sk_buff *skb)
 		return NEXT;
 	__u64 location = to->location;
 	if (location_peer(location) != PEER_NONE)
-		return send_unicast(skb, set, location_peer(location));
+		return send_unicast(skb, set, location_peer(location), ELSEWHERE);
 	return is_direct(location) && location_ifindex(location) != ifindex ? deliver(skb, location) : NEXT;
 }
 

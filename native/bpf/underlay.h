@@ -184,7 +184,7 @@ static __always_inline int at_underlay(struct __sk_buff *skb)
 		return NEXT;
 	const struct neighbour *from = bpf_map_lookup_elem(&neighbours, &outer.source);
 	// A host that routes for others sees their packets here too.
-	if (!from || !is_same_address(&from->local, &outer.destination) || !find_nexthop(source))
+	if (!from || from->flags & NEIGHBOUR_WIREGUARD || !is_same_address(&from->local, &outer.destination) || !find_nexthop(source))
 		return NEXT;
 	outer.neighbour = from->id;
 	return is_here ? unwrap(skb, set, &outer) : rewrite(skb, &outer, destination);

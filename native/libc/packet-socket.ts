@@ -12,11 +12,19 @@ const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 
 /** struct virtio_net_hdr, linux/virtio_net.h, in the machine's byte order. */
-export const VIRTIO_NET_HDR = { size: 10, flags: 0, gsoType: 1, headerLength: 2, gsoSize: 4, csumStart: 6, csumOffset: 8 } as const;
+export const VIRTIO_NET_HDR = {
+  size: 10,
+  flags: 0,
+  gsoType: 1,
+  headerLength: 2,
+  gsoSize: 4,
+  csumStart: 6,
+  csumOffset: 8,
+} as const;
 
 /** On a link of the calling thread's namespace; the descriptor is the caller's. @throws {SystemError} no such link, no permission */
 export function openPacketSender(linkName: string): number {
-  const ifindex = checked(libc().symbols.if_nametoindex(linkName), "if_nametoindex", linkName);
+  const ifindex = checked(libc().symbols.if_nametoindex(linkName) || -1, "if_nametoindex", linkName); // 0: none
   const fd = socket(AF.PACKET, SOCK.RAW | SOCK.NONBLOCK, 0); // protocol 0: receives nothing
   try {
     setIntOption(fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");

@@ -14,7 +14,18 @@ const SOCK_CLOEXEC = 0o2000000;
 export const MSG = { PEEK: 2, TRUNC: 0x20, DONTWAIT: 0x40, NOSIGNAL: 0x4000 } as const;
 /** asm-generic/socket.h */
 export const SOL_SOCKET = 1;
-export const SO = { ERROR: 4, SNDBUF: 7, RCVBUF: 8, SNDBUFFORCE: 32, RCVBUFFORCE: 33, MARK: 36, PEERCRED: 17, RCVTIMEO: 20, MEMINFO: 55 } as const;
+export const SO = {
+  ERROR: 4,
+  SNDBUF: 7,
+  RCVBUF: 8,
+  PRIORITY: 12,
+  PEERCRED: 17,
+  RCVTIMEO: 20,
+  SNDBUFFORCE: 32,
+  RCVBUFFORCE: 33,
+  MARK: 36,
+  MEMINFO: 55,
+} as const;
 
 /** @throws {SystemError} */
 export function socket(family: number, type: number, protocol: number): number {

@@ -28,6 +28,7 @@ export const libc = lazyLibrary({
     recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" }, // int recvmmsg(int, struct mmsghdr *, unsigned, int, struct timespec *)
     socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" }, // int socketpair(int, int, int, int[2])
     memmove: { args: ["ptr", "ptr", "usize"], returns: "void" }, // void *memmove(void *, const void *, size_t)
+    if_nametoindex: { args: ["cstring"], returns: "i32" }, // unsigned if_nametoindex(const char *)
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" }, // int setsockopt(int, int, int, const void *, socklen_t)
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" }, // int getsockopt(int, int, int, void *, socklen_t *)
     setns: { args: ["i32", "i32"], returns: "i32" }, // int setns(int, int)

@@ -24,6 +24,17 @@ const PROTOTYPES = {
     returns: "i32",
   },
   crypto_aead_aes256gcm_is_available: { args: [], returns: "i32" }, // int crypto_aead_aes256gcm_is_available(void)
+  crypto_aead_aes256gcm_beforenm: { args: ["ptr", "ptr"], returns: "i32" }, // int …(crypto_aead_aes256gcm_state *, const unsigned char *k)
+  // as crypto_aead_chacha20poly1305_ietf_encrypt, with const crypto_aead_aes256gcm_state * instead of the key
+  crypto_aead_aes256gcm_encrypt_afternm: {
+    args: ["ptr", "ptr", "ptr", "usize", "ptr", "usize", "ptr", "ptr", "ptr"],
+    returns: "i32",
+  },
+  // as crypto_aead_chacha20poly1305_ietf_decrypt, likewise
+  crypto_aead_aes256gcm_decrypt_afternm: {
+    args: ["ptr", "ptr", "ptr", "ptr", "usize", "ptr", "usize", "ptr", "ptr"],
+    returns: "i32",
+  },
   crypto_core_ristretto255_is_valid_point: { args: ["ptr"], returns: "i32" }, // int …(const unsigned char *p)
   crypto_core_ristretto255_from_hash: { args: ["ptr", "ptr"], returns: "i32" }, // int …(unsigned char *p, const unsigned char *r)
   crypto_core_ristretto255_scalar_random: { args: ["ptr"], returns: "void" }, // void …(unsigned char *r)

@@ -6,29 +6,40 @@ import type { BridgePlan } from "../host/bridge-plan.ts";
 import { Datapath } from "../host/datapath.ts";
 import { preparePins, removePins } from "../host/datapath-pins.ts";
 import { Links } from "../host/links.ts";
+import { ensureSleeveLink } from "../host/sleeve-link.ts";
 import { hostAddresses, pathTo } from "../host/underlay.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
-import type { Switch } from "../overlay/paths.ts";
+import type { Switch } from "../overlay/carriers.ts";
 import type { DatapathPlan } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
 
 /** Maps, programs and links of the switch live here, so it works while no daemon runs. */
 export const PIN_DIRECTORY = "/sys/fs/bpf/weave";
 
-/** Outer Ethernet payload beyond the inner packet: IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). IPv4 needs 20 less. */
-const OVERHEAD_BYTES = 70;
+/** What an underlay packet holds beyond the inner one. Clear: IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). In WireGuard, in front of
+ *  that: IPv6 40, UDP 8, header and tag 32. IPv4 outside needs 20 less. */
+const OVERHEAD_BYTES = { clear: 70, encrypted: 150 } as const;
 const DEFAULT_UNDERLAY_MTU = 1500;
+/** WireGuard's device, whose MTU follows the underlay's. */
+export const WIREGUARD_LINK = "weave-wg";
 
 export interface KernelPlaneOptions {
   readonly bridge: string;
   /** UDP port of the fast datapath. */
   readonly dataPort: number;
-  /** 0: the smallest underlay MTU less the overhead. */
+  /** 0: the smallest underlay MTU less the overhead, the same whatever transport is used in the end, so that it is equal on all hosts. */
   readonly mtuBytes: number;
+  /** Data may have to be encrypted, which needs room. */
+  readonly encrypts: boolean;
   readonly mac: Mac;
   readonly pinDir: string;
   readonly log: Log;
+}
+
+interface Devices extends EnsuredBridge {
+  /** The switch's end of the sleeve link. */
+  readonly sleeveIndex: number;
 }
 
 export class KernelPlane implements Switch, Disposable {
@@ -39,8 +50,9 @@ export class KernelPlane implements Switch, Disposable {
   readonly #plan: BridgePlan;
   readonly #pinDir: string;
   readonly #log: Log;
-  #devices: EnsuredBridge;
+  #devices: Devices;
   #datapath: Datapath;
+  #wireguard: number | undefined;
   /** Neighbours' addresses -> index of the link that leads there; undefined: none does. */
   #ways = new Map<Ip, number | undefined>();
 
@@ -49,20 +61,22 @@ export class KernelPlane implements Switch, Disposable {
     this.links = Links.open();
     this.#pinDir = options.pinDir;
     this.#log = options.log;
-    this.mtuBytes = options.mtuBytes || automaticMtu(this.links, options.bridge);
+    this.mtuBytes =
+      options.mtuBytes || automaticMtu(this.links, options.bridge, OVERHEAD_BYTES[options.encrypts ? "encrypted" : "clear"]);
     const { bridge, dataPort, mac } = options;
     this.#plan = { bridge, vxlan: `vxlan-${dataPort}`, port: dataPort, mtuBytes: this.mtuBytes, mac };
     preparePins(this.#pinDir); // what is missing here is told while nothing has been touched
     this.isNew = this.links.get(bridge) === undefined;
     using undo = new DisposableStack();
     if (this.isNew) undo.defer(() => removePins(this.#pinDir));
-    this.#devices = ensureBridge(this.links, this.#plan);
+    this.#devices = this.#ensureDevices();
     if (this.isNew) undo.defer(() => this.#removeDevices());
     this.#datapath = this.#openDatapath();
     undo.move();
   }
 
   #removeDevices(): void {
+    this.links.delete(this.#devices.sleeveIndex);
     this.links.delete(this.#devices.vxlanIndex);
     this.links.delete(this.#devices.bridgeIndex);
   }
@@ -81,7 +95,10 @@ export class KernelPlane implements Switch, Disposable {
     const before = this.#underlay();
     const known = this.#ways;
     this.#ways = new Map();
-    for (const { address } of plan.neighbours.values()) {
+    const addresses = [...plan.neighbours.values()].flatMap(({ accept }) =>
+      accept.flatMap((path) => (path.kind === "fastdp" ? path.address : [])),
+    );
+    for (const address of addresses) {
       this.#ways.set(address, known.has(address) ? known.get(address) : pathTo(this.links, address)?.linkIndex);
     }
     if (this.#underlay().join() !== before.join()) this.#datapath.setUnderlay(this.#underlay());
@@ -94,16 +111,27 @@ export class KernelPlane implements Switch, Disposable {
   activity(...neighbour: Parameters<Switch["activity"]>): ReturnType<Switch["activity"]> {
     return this.#datapath.activity(...neighbour);
   }
+  read(): DatapathPlan | undefined {
+    return this.#datapath.read();
+  }
+  /** Index of WireGuard's link; undefined: there is none. */
+  setWireguard(ifindex: number | undefined): void {
+    this.#wireguard = ifindex;
+    this.#datapath.setWireguard(ifindex);
+  }
 
   /** Makes devices, programs and links what they should be. Returns what was repaired; `devicesChanged`: ports and routes must be put back too. */
   repair(): { readonly repaired: string[]; readonly devicesChanged: boolean } {
     const before = this.#devices;
-    this.#devices = ensureBridge(this.links, this.#plan);
+    this.#devices = this.#ensureDevices();
     const repaired = [...this.#devices.repaired];
-    const devicesChanged = before.vxlanIndex !== this.#devices.vxlanIndex || before.bridgeIndex !== this.#devices.bridgeIndex;
+    const devicesChanged = (["vxlanIndex", "bridgeIndex", "sleeveIndex"] as const).some(
+      (device) => before[device] !== this.#devices[device],
+    );
     if (devicesChanged) {
       this.#datapath[Symbol.dispose]();
       this.#datapath = this.#openDatapath();
+      this.#datapath.setWireguard(this.#wireguard);
     }
     repaired.push(...this.#datapath.ensureAttached());
     for (const address of this.#ways.keys()) this.#ways.set(address, pathTo(this.links, address)?.linkIndex);
@@ -111,9 +139,20 @@ export class KernelPlane implements Switch, Disposable {
     return { repaired, devicesChanged };
   }
 
+  #ensureDevices(): Devices {
+    const { repaired, ...bridge } = ensureBridge(this.links, this.#plan);
+    const sleeve = ensureSleeveLink(this.links, this.#plan.mac);
+    return { ...bridge, sleeveIndex: sleeve.ifindex, repaired: [...repaired, ...sleeve.repaired] };
+  }
   #openDatapath(): Datapath {
-    const { bridgeIndex, vxlanIndex } = this.#devices;
-    return Datapath.open({ bridgeIfindex: bridgeIndex, vxlanIfindex: vxlanIndex, pinDir: this.#pinDir, log: this.#log });
+    const { bridgeIndex, vxlanIndex, sleeveIndex } = this.#devices;
+    return Datapath.open({
+      bridgeIfindex: bridgeIndex,
+      vxlanIfindex: vxlanIndex,
+      sleeveIfindex: sleeveIndex,
+      pinDir: this.#pinDir,
+      log: this.#log,
+    });
   }
 
   /** Where frames from neighbours come in: there the relay accelerator sits. */
@@ -122,9 +161,11 @@ export class KernelPlane implements Switch, Disposable {
   }
 }
 
-function automaticMtu(links: Links, bridge: string): number {
-  const names = new Set(hostAddresses(links, bridge).map((address) => address.linkName));
+function automaticMtu(links: Links, bridge: string, overheadBytes: number): number {
+  const own = new Set([bridge, WIREGUARD_LINK]);
+  const addresses = hostAddresses(links, bridge).filter(({ linkName }) => !own.has(linkName));
+  const names = new Set(addresses.map((address) => address.linkName));
   const underlay = links.list().filter((link) => names.has(link.name));
   const smallest = underlay.reduce((least, link) => Math.min(least, link.mtuBytes), Number.POSITIVE_INFINITY);
-  return (Number.isFinite(smallest) ? smallest : DEFAULT_UNDERLAY_MTU) - OVERHEAD_BYTES;
+  return (Number.isFinite(smallest) ? smallest : DEFAULT_UNDERLAY_MTU) - overheadBytes;
 }

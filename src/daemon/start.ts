@@ -21,8 +21,7 @@ import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
-import { Overlay, TRANSPORTS } from "../overlay/paths.ts";
-import { ProbePoller } from "../overlay/probe-poller.ts";
+import { Overlay, transportNames } from "../overlay/paths.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
 import { errorText, invariant } from "../runtime/errors.ts";
@@ -89,6 +88,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       bridge: config.weaveBridge,
       dataPort: config.port + 1,
       mtuBytes: config.mtuBytes,
+      encrypts: config.passwords.length > 0,
       mac: localUnicastMac(name),
       pinDir: PIN_DIRECTORY,
       log,
@@ -197,17 +197,24 @@ function createMesh(
     turnedAway: (remoteAddress, reason) => mesh.turnedAway(remoteAddress, reason),
   });
   owned.defer(() => transport.stop());
-  const poller = new ProbePoller({
-    clock,
-    replies: () => kernel.datapath.probeReplies(),
-    nameOf: (shortId) => overlay.nameOf(shortId),
-    answered: (peer, sequence, rttMs) => mesh.pathReply(peer, sequence, rttMs),
-  });
-  owned.defer(() => poller.stop());
+  const fastdp = !config.noFastdp;
   const overlay: Overlay = new Overlay(
-    { fastdp: !config.noFastdp, dataPort: config.port + 1 },
-    { switch: kernel, log, counters, probeSent: (peer, sequence) => poller.sent(peer, sequence) },
+    { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
+    {
+      clock,
+      random: systemRandom,
+      log,
+      counters,
+      sealing: sodiumSealing,
+      switch: kernel,
+      sleeve: "not built",
+      wireguard: "not built",
+      replies: () => kernel.datapath.probeReplies(),
+      alive: (peer, rttMs) => mesh.pathReply(peer, rttMs),
+    },
   );
+  owned.defer(() => overlay.stop());
+  overlay.takeUp();
   const mesh: Mesh = new Mesh(
     {
       name,
@@ -218,7 +225,7 @@ function createMesh(
       connectionLimit: config.connLimit,
       passwordSet: config.passwords.length > 0,
       trusts,
-      transports: config.noFastdp ? [] : TRANSPORTS,
+      transports: transportNames({ fastdp, wireguard: false, sleeve: false }),
       revoked: loadRevoked(store),
       restored,
     },
@@ -272,7 +279,9 @@ function createSupervisor(parts: {
     underlayChanged() {
       const before = underlay;
       underlay = underlaySignature(kernel);
-      if (underlay !== before) mesh.networkChanged();
+      if (underlay === before) return;
+      mesh.networkChanged();
+      overlay.networkChanged();
     },
   });
 }
@@ -314,6 +323,7 @@ function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay
     },
     mtuBytes: kernel.mtuBytes,
     nowMs: systemClock.wallMs(),
-    transportOf: (name) => overlay.transportOf(name),
+    pathOf: (name) => overlay.pathOf(name),
+    blockedReason: (name) => overlay.blockedReason(name),
   };
 }

@@ -5,6 +5,7 @@ import type { PeerTraffic } from "../host/datapath-codec.ts";
 import { formatPeerName, type PeerName, SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
 import type { ConnectionView, MeshView, PeerView } from "../mesh/ports.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
+import type { PathStatus } from "../overlay/path-status.ts";
 
 type Traffic = { readonly packets: number; readonly bytes: number };
 type Counts = Readonly<Record<string, Traffic>>;
@@ -30,7 +31,9 @@ export interface RouterParts {
   readonly switch: SwitchView;
   readonly mtuBytes: number;
   readonly nowMs: number;
-  transportOf(name: PeerName): { readonly transport: string; readonly reason: string };
+  pathOf(name: PeerName): PathStatus | undefined;
+  /** Why a neighbour has no path at all. */
+  blockedReason(name: PeerName): string;
 }
 
 export function routerStatus(parts: RouterParts): RouterStatus {
@@ -62,22 +65,21 @@ export function routerStatus(parts: RouterParts): RouterStatus {
 
 function connectionStatus(connection: ConnectionView, parts: RouterParts): ConnectionStatus {
   const { peer } = connection;
-  const path = peer && parts.transportOf(peer.name);
-  const mtuBytes = path?.transport === "fastdp" ? parts.mtuBytes : null;
+  const path = peer && parts.pathOf(peer.name);
   return {
     address: connection.address,
     outbound: connection.outbound,
     state: connection.state,
     peer: peer ? { name: formatPeerName(peer.name), nickname: peer.nickname } : null,
-    overlay: path?.transport ?? "",
+    overlay: path?.transport ?? (peer ? "none" : ""),
     passwordUsed: connection.passwordUsed,
-    encrypted: false, // no transport of this version encrypts frames
-    reason: connection.reason || (path?.reason ?? ""),
+    encrypted: path?.encrypted ?? false,
+    reason: connection.reason || (path?.reason ?? (peer ? parts.blockedReason(peer.name) : "")),
     sinceMs: connection.sinceMs,
     retryAtMs: connection.retryAtMs ?? null,
     control: connection.control,
     rttMs: connection.rttMs ?? null,
-    mtuBytes,
+    mtuBytes: path?.mtuBytes ?? null,
   };
 }
 

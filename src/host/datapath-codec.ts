@@ -7,6 +7,7 @@ import {
   FLOOD,
   MAC_ENTRY,
   NEIGHBOUR,
+  NEIGHBOUR_FLAG,
   PEER_COUNTS,
   PORT,
   PORT_ADDRESS,
@@ -16,13 +17,14 @@ import {
   PROBE_ANSWER,
   PROBE_SLOTS,
   SETTINGS,
+  TRANSPORT,
 } from "../../native/bpf/maps.ts";
 import type { ShortId } from "../mesh/peer-name.ts";
 import type { Cidr } from "../net/cidr.ts";
 import { networkOf } from "../net/cidr.ts";
 import { type Ip, ipBytes, ipBytes16, ipFromBytes, isIpv6 } from "../net/ip.ts";
 import { type Mac, readMac, writeMac } from "../net/mac.ts";
-import type { FloodEntry } from "../overlay/plan.ts";
+import type { FloodEntry, Path } from "../overlay/plan.ts";
 
 export interface Settings {
   /** 0: not told yet. */
@@ -34,15 +36,22 @@ export interface Settings {
   readonly stampNs: bigint;
   readonly dataPort: number;
   readonly generation: number;
+  /** The switch's end of the sleeve link; 0: there is none. */
+  readonly sleeveIfindex: number;
 }
-/** Where a neighbour is, and how frames of others reach it without the stack. */
-export interface Endpoint {
-  readonly address: Ip;
+/** How the underlay leads to an address, and how frames of others reach it without the stack. */
+export interface Way {
   /** Our address towards it; undefined: no route at the moment. */
   readonly local: Ip | undefined;
   readonly via: Ip | undefined;
   /** 0: do not relay by rewriting. */
   readonly relayIfindex: number;
+}
+/** How frames reach a neighbour. */
+export interface Endpoint extends Way {
+  readonly path: Path;
+  /** For the MSS of connections; 0: leave it. */
+  readonly mtuBytes: number;
 }
 export interface Traffic {
   readonly packets: number;
@@ -58,6 +67,8 @@ export interface PeerTraffic {
   /** Everything we handed to it. */
   readonly toNeighbour: Traffic;
 }
+
+const TRANSPORT_OF = { fastdp: TRANSPORT.CLEAR, wireguard: TRANSPORT.WIREGUARD, sleeve: TRANSPORT.SLEEVE } as const;
 
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -83,6 +94,7 @@ export function encodeSettings(settings: Settings): Uint8Array {
   view.setBigUint64(SETTINGS.stampNs, settings.stampNs, true);
   view.setUint32(SETTINGS.dataPort, settings.dataPort, true);
   view.setUint32(SETTINGS.generation, settings.generation, true);
+  view.setUint32(SETTINGS.sleeveIfindex, settings.sleeveIfindex, true);
   return bytes;
 }
 export function decodeSettings(bytes: Uint8Array): Settings {
@@ -96,31 +108,51 @@ export function decodeSettings(bytes: Uint8Array): Settings {
     stampNs: view.getBigUint64(SETTINGS.stampNs, true),
     dataPort: view.getUint32(SETTINGS.dataPort, true),
     generation: view.getUint32(SETTINGS.generation, true),
+    sleeveIfindex: view.getUint32(SETTINGS.sleeveIfindex, true),
   };
 }
 
 export function encodeEndpoint(endpoint: Endpoint): Uint8Array {
   const bytes = new Uint8Array(ENDPOINT.size);
   const view = viewOf(bytes);
-  bytes.set(ipBytes16(endpoint.address), ENDPOINT.address);
+  const { path } = endpoint;
+  view.setUint32(ENDPOINT.transport, TRANSPORT_OF[path.kind], true);
+  view.setUint32(ENDPOINT.mtu, endpoint.mtuBytes, true);
+  if (path.kind === "sleeve") return bytes;
+  bytes.set(ipBytes16(path.address), ENDPOINT.address);
   if (endpoint.local) bytes.set(ipBytes16(endpoint.local), ENDPOINT.local);
   if (endpoint.via) bytes.set(ipBytes16(endpoint.via), ENDPOINT.via);
-  if (!isIpv6(endpoint.address)) view.setUint32(ENDPOINT.ipv4, viewOf(ipBytes(endpoint.address)).getUint32(0), true);
-  view.setUint32(ENDPOINT.relayIfindex, endpoint.relayIfindex, true);
+  if (!isIpv6(path.address)) view.setUint32(ENDPOINT.ipv4, viewOf(ipBytes(path.address)).getUint32(0), true);
+  // The device of WireGuard has no Ethernet header to rewrite before.
+  if (path.kind === "fastdp") view.setUint32(ENDPOINT.relayIfindex, endpoint.relayIfindex, true);
   return bytes;
 }
-export function decodeEndpointAddress(bytes: Uint8Array): Ip {
-  return ipFromBytes(bytes.subarray(ENDPOINT.address, ENDPOINT.address + 16));
+export function decodeEndpoint(bytes: Uint8Array): { path: Path; mtuBytes: number } {
+  const view = viewOf(bytes);
+  const address = ipFromBytes(bytes.subarray(ENDPOINT.address, ENDPOINT.address + 16));
+  const mtuBytes = view.getUint32(ENDPOINT.mtu, true);
+  switch (view.getUint32(ENDPOINT.transport, true)) {
+    case TRANSPORT.SLEEVE:
+      return { path: { kind: "sleeve" }, mtuBytes };
+    case TRANSPORT.WIREGUARD:
+      return { path: { kind: "wireguard", address }, mtuBytes };
+    default:
+      return { path: { kind: "fastdp", address }, mtuBytes };
+  }
 }
 
-export function encodeNeighbour(id: ShortId, local: Ip | undefined): Uint8Array {
+/** `isInside`: its address is one inside WireGuard. */
+export function encodeNeighbour(id: ShortId, local: Ip | undefined, isInside: boolean): Uint8Array {
   const bytes = new Uint8Array(NEIGHBOUR.size);
   viewOf(bytes).setUint32(NEIGHBOUR.id, id, true);
+  viewOf(bytes).setUint32(NEIGHBOUR.flags, isInside ? NEIGHBOUR_FLAG.WIREGUARD : 0, true);
   if (local) bytes.set(ipBytes16(local), NEIGHBOUR.local);
   return bytes;
 }
-export function decodeNeighbourId(bytes: Uint8Array): ShortId {
-  return viewOf(bytes).getUint32(NEIGHBOUR.id, true) as ShortId;
+export function decodeNeighbour(bytes: Uint8Array): { id: ShortId; isInside: boolean } {
+  const view = viewOf(bytes);
+  const flags = view.getUint32(NEIGHBOUR.flags, true);
+  return { id: view.getUint32(NEIGHBOUR.id, true) as ShortId, isInside: (flags & NEIGHBOUR_FLAG.WIREGUARD) !== 0 };
 }
 
 export function encodeFlood(flood: FloodEntry): Uint8Array {
@@ -240,6 +272,8 @@ export function decodePeerCounts(value: Uint8Array): PeerTraffic {
 
 export interface ProbeAnswer {
   readonly sequence: number;
+  /** Of the frame, Ethernet header included. */
+  readonly bytes: number;
   readonly rttNs: number;
   readonly arrivedNs: bigint;
 }
@@ -250,6 +284,7 @@ export function decodeProbeAnswers(bytes: Uint8Array): ProbeAnswer[] {
     const at = slot * PROBE_ANSWER.size;
     return {
       sequence: view.getUint32(at + PROBE_ANSWER.sequence, true),
+      bytes: view.getUint32(at + PROBE_ANSWER.bytes, true),
       rttNs: Number(view.getBigUint64(at + PROBE_ANSWER.rttNs, true)),
       arrivedNs: view.getBigUint64(at + PROBE_ANSWER.arrivedNs, true),
     };

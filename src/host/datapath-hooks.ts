@@ -17,6 +17,9 @@ const DIRECTION: Record<ProgramName, Direction> = {
   veth_ingress: "ingress",
   veth_egress: "egress",
   underlay_ingress: "ingress",
+  wg_ingress: "ingress",
+  sleeve_egress: "egress",
+  sleeve_ingress: "ingress",
 };
 const LOOPBACK_IFINDEX = 1;
 

@@ -121,7 +121,7 @@ export function layoutFolders(pinDir: string): string[] {
   return readdirSync(pinDir).filter((name) => /^v\d+b?$/.test(name));
 }
 
-/** Copies maps that have kept their shape from an older layout; routes last but for the settings, which say who we are. Returns what was
+/** Copies maps from an older layout whose values have kept their shape or grown; routes last but for the settings, which say who we are. Returns what was
  *  copied. */
 export function copyMaps(folder: string, object: BpfObject, log: Log): MapName[] {
   const order = [...MAP_NAMES.filter((name) => name !== "settings"), "settings" as const];
@@ -138,11 +138,20 @@ export function copyMaps(folder: string, object: BpfObject, log: Log): MapName[]
 }
 
 function copyMap(from: BpfMap, to: BpfMap): boolean {
-  const isSame =
-    from.shape.type === to.shape.type && from.shape.keySize === to.shape.keySize && from.shape.valueSize === to.shape.valueSize;
+  const [before, now] = [from.shape, to.shape];
+  const isSame = before.type === now.type && before.keySize === now.keySize && before.valueSize <= now.valueSize;
   if (!isSame) return false;
-  for (const [key, value] of from.entries()) to.set(key, value);
+  for (const [key, value] of from.entries()) to.set(key, grown(value, before.valueSize, now.valueSize));
   return true;
+}
+
+// Structures grow at their end, and what is new there means nothing while it is zero.
+function grown(value: Uint8Array, before: number, now: number): Uint8Array {
+  if (before === now) return value;
+  const cpus = value.length / before; // one, but for per-CPU maps
+  const whole = new Uint8Array(now * cpus);
+  for (let i = 0; i < cpus; i++) whole.set(value.subarray(i * before, (i + 1) * before), i * now);
+  return whole;
 }
 
 /** Removes a folder of pins; what nobody else holds is gone. */

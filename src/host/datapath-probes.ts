@@ -9,6 +9,8 @@ export interface ProbeReply {
   readonly neighbour: ShortId;
   readonly sequence: number;
   readonly rttMs: number;
+  /** Length of the inner frame, Ethernet header included. */
+  readonly bytes: number;
 }
 
 export class Probes {
@@ -34,11 +36,11 @@ export class Probes {
         this.#outstanding.delete(neighbour); // no neighbour any more
         continue;
       }
-      for (const { sequence, rttNs } of decodeProbeAnswers(state)) {
+      for (const { sequence, rttNs, bytes } of decodeProbeAnswers(state)) {
         const at = waiting.indexOf(sequence);
         if (at < 0) continue;
         waiting.splice(at, 1);
-        yield { neighbour, sequence, rttMs: rttNs / 1e6 };
+        yield { neighbour, sequence, rttMs: rttNs / 1e6, bytes };
       }
       if (waiting.length === 0) this.#outstanding.delete(neighbour);
     }

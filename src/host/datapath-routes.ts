@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan in the kernel's maps: reading it back, and writing what differs in an order in which no frame finds half a route.
-//   add:    endpoint, neighbour, next hop, tree        remove: the reverse
+//   add:    probes, endpoint, neighbour, next hop, tree        remove: the reverse
 // A next hop is one number and a tree is one element, so each changes in one step; an endpoint is replaced as a whole.
 import { FANOUT, FANOUT_SMALL, PROBE_STATE } from "../../native/bpf/maps.ts";
 import type { ObjectKind } from "../../native/bpf/objects.ts";
 import type { BpfMap } from "../../native/libbpf/map.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
 import type { ShortId } from "../mesh/peer-name.ts";
-import { ipBytes16, ipFromBytes } from "../net/ip.ts";
+import { type Ip, ipBytes16, ipFromBytes } from "../net/ip.ts";
 import { formatMac } from "../net/mac.ts";
-import type { DatapathPlan, FloodEntry, NeighbourEntry } from "../overlay/plan.ts";
+import type { DatapathPlan, FloodEntry, NeighbourEntry, Path } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
 import {
-  decodeEndpointAddress,
+  decodeEndpoint,
   decodeFlood,
-  decodeNeighbourId,
+  decodeNeighbour,
   decodeU32,
   encodeEndpoint,
   encodeFlood,
@@ -31,6 +31,8 @@ interface Contents {
   readonly neighbours: Table;
   readonly floods: Table;
   readonly nextHops: ReadonlyMap<ShortId, ShortId>;
+  /** Neighbours with a place for probes. */
+  readonly probes: ReadonlySet<ShortId>;
 }
 
 export class RouteTables {
@@ -53,7 +55,8 @@ export class RouteTables {
   read(dataPort: number): Omit<DatapathPlan, "self"> {
     const neighbours = new Map<ShortId, NeighbourEntry>();
     for (const [key, value] of this.#object.map("endpoints").entries()) {
-      neighbours.set(decodeU32(key) as ShortId, { address: decodeEndpointAddress(value), dataPort });
+      const { path, mtuBytes } = decodeEndpoint(value);
+      neighbours.set(decodeU32(key) as ShortId, { send: path, accept: [path], dataPort, mtuBytes });
     }
     const floods = new Map<ShortId, FloodEntry>();
     for (const [key, value] of this.#object.map("floods").entries()) floods.set(decodeU32(key) as ShortId, decodeFlood(value));
@@ -65,13 +68,18 @@ export class RouteTables {
   apply(wanted: DatapathPlan, dataPort: number, underlay: Underlay): number {
     const plan = this.#reachable(wanted, dataPort);
     const endpoints = table(
-      [...plan.neighbours].map(([id, { address }]) => [encodeU32(id), encodeEndpoint(underlay.endpoint(address))]),
+      [...plan.neighbours].flatMap(([id, { send, mtuBytes }]) =>
+        send ? [[encodeU32(id), endpointOf(send, mtuBytes, underlay)] as const] : [],
+      ),
     );
     const neighbours = table(
-      [...plan.neighbours].map(([id, { address }]) => [
-        ipBytes16(address),
-        encodeNeighbour(id, underlay.endpoint(address).local),
-      ]),
+      [...plan.neighbours].flatMap(([id, { accept }]) =>
+        accept.flatMap((path) => {
+          if (path.kind === "sleeve") return [];
+          const isInside = path.kind === "wireguard";
+          return [[ipBytes16(path.address), neighbourOf(id, path.address, isInside, underlay)] as const];
+        }),
+      ),
     );
     const floods = table(
       [...plan.floods].map(([source, flood]) => [encodeU32(source), encodeFlood(this.#fitting(source, flood))]),
@@ -79,14 +87,15 @@ export class RouteTables {
     const now = this.#contents ?? this.#readContents();
     this.#contents = undefined; // until all is written
     const probes = this.#object.map("probes");
-    for (const [key, { key: id }] of endpoints) if (!now.endpoints.has(key)) probes.set(id, new Uint8Array(PROBE_STATE.size));
+    for (const id of plan.neighbours.keys()) if (!now.probes.has(id)) probes.set(encodeU32(id), new Uint8Array(PROBE_STATE.size));
     let changed = this.#write("endpoints", now.endpoints, endpoints) + this.#write("neighbours", now.neighbours, neighbours);
     changed += this.#writeNextHops(now.nextHops, plan.nextHops) + this.#write("floods", now.floods, floods);
     changed += this.#removeOthers("floods", now.floods, floods) + this.#removeNextHops(now.nextHops, plan.nextHops);
     changed += this.#removeOthers("neighbours", now.neighbours, neighbours);
     changed += this.#removeOthers("endpoints", now.endpoints, endpoints);
-    for (const [key, { key: id }] of now.endpoints) if (!endpoints.has(key)) probes.delete(id);
-    this.#contents = { endpoints, neighbours, floods, nextHops: new Map(plan.nextHops) };
+    for (const id of now.probes) if (!plan.neighbours.has(id)) probes.delete(encodeU32(id));
+    const nextHops = new Map(plan.nextHops);
+    this.#contents = { endpoints, neighbours, floods, nextHops, probes: new Set(plan.neighbours.keys()) };
     return changed;
   }
 
@@ -95,19 +104,25 @@ export class RouteTables {
     this.#contents = undefined;
     const now = this.#read("endpoints");
     const wanted = table(
-      [...now.values()].map(({ key, value }) => [key, encodeEndpoint(underlay.endpoint(decodeEndpointAddress(value)))]),
+      [...now.values()].map(({ key, value }) => {
+        const { path, mtuBytes } = decodeEndpoint(value);
+        return [key, endpointOf(path, mtuBytes, underlay)];
+      }),
     );
     const neighbours = this.#read("neighbours");
-    const local = (key: Bytes) => underlay.endpoint(ipFromBytes(key)).local;
     const wantedNeighbours = table(
-      [...neighbours.values()].map(({ key, value }) => [key, encodeNeighbour(decodeNeighbourId(value), local(key))]),
+      [...neighbours.values()].map(({ key, value }) => {
+        const { id, isInside } = decodeNeighbour(value);
+        return [key, neighbourOf(id, ipFromBytes(key), isInside, underlay)];
+      }),
     );
     return this.#write("endpoints", now, wanted) + this.#write("neighbours", neighbours, wantedNeighbours);
   }
 
   #readContents(): Contents {
     const tables = { endpoints: this.#read("endpoints"), neighbours: this.#read("neighbours"), floods: this.#read("floods") };
-    return { ...tables, nextHops: this.#readNextHops() };
+    const probes = new Set([...this.#object.map("probes").entries()].map(([key]) => decodeU32(key) as ShortId));
+    return { ...tables, nextHops: this.#readNextHops(), probes };
   }
   #readNextHops(): Map<ShortId, ShortId> {
     const nextHops = new Map<ShortId, ShortId>();
@@ -146,13 +161,15 @@ export class RouteTables {
   }
 
   #reachable(plan: DatapathPlan, dataPort: number): DatapathPlan {
-    const others = [...plan.neighbours].filter(([, neighbour]) => neighbour.dataPort !== dataPort);
+    const others = [...plan.neighbours].filter(
+      ([, { send, dataPort: port }]) => port !== dataPort && send !== undefined && send.kind !== "sleeve",
+    );
     if (others.length === 0) return plan;
     const refused = new Set(others.map(([id]) => id));
-    for (const [id, { address, dataPort: port }] of others) {
+    for (const [id, { dataPort: port }] of others) {
       if (this.#refused.has(id)) continue;
       this.#refused.add(id);
-      this.#log.warn("no data path to a neighbour with another data port", { address, port, reason: `ours is ${dataPort}` });
+      this.#log.warn("no data path to a neighbour with another data port", { port, reason: `ours is ${dataPort}` });
     }
     const isReachable = (id: ShortId) => !refused.has(id);
     return {
@@ -181,6 +198,14 @@ export class RouteTables {
     for (const [, { key }] of gone) this.#object.map(name).delete(key);
     return gone.length;
   }
+}
+
+function endpointOf(path: Path, mtuBytes: number, underlay: Underlay): Bytes {
+  const nowhere = { local: undefined, via: undefined, relayIfindex: 0 };
+  return encodeEndpoint({ path, mtuBytes, ...(path.kind === "sleeve" ? nowhere : underlay.way(path.address)) });
+}
+function neighbourOf(id: ShortId, address: Ip, isInside: boolean, underlay: Underlay): Bytes {
+  return encodeNeighbour(id, underlay.way(address).local, isInside);
 }
 
 function table(elements: readonly (readonly [key: Bytes, value: Bytes])[]): Table {

@@ -6,7 +6,7 @@ import { isSystemError } from "../../native/errno.ts";
 import { removeEmptyClsact } from "../../native/libbpf/clsact.ts";
 import { NetlinkSocket } from "../../native/netlink/socket.ts";
 import type { Ip } from "../net/ip.ts";
-import type { Endpoint } from "./datapath-codec.ts";
+import type { Way } from "./datapath-codec.ts";
 import { type Link, Links } from "./links.ts";
 import { Routes } from "./routes.ts";
 
@@ -16,7 +16,7 @@ export class Underlay implements Disposable {
   readonly #routes: Routes;
   #watched: readonly Link[] = [];
   #largestMtuBytes = 0;
-  readonly #known = new Map<Ip, Endpoint>();
+  readonly #known = new Map<Ip, Way>();
 
   private constructor(links: Links, socket: NetlinkSocket) {
     this.#links = links;
@@ -61,7 +61,7 @@ export class Underlay implements Disposable {
   }
 
   /** Looks the way up once and remembers it until `watch`. */
-  endpoint(address: Ip): Endpoint {
+  way(address: Ip): Way {
     const known = this.#known.get(address);
     if (known) return known;
     const found = this.#lookUp(address);
@@ -69,15 +69,15 @@ export class Underlay implements Disposable {
     return found;
   }
 
-  #lookUp(address: Ip): Endpoint {
-    const unreachable = { address, local: undefined, via: undefined, relayIfindex: 0 };
+  #lookUp(address: Ip): Way {
+    const unreachable = { local: undefined, via: undefined, relayIfindex: 0 };
     try {
       const route = this.#routes.towards(address);
       if (route?.source === undefined) return unreachable;
       const out = this.#watched.find((link) => link.index === route.linkIndex);
       const mtuBytes = Math.min(out?.mtuBytes ?? 0, route.mtuBytes ?? Number.POSITIVE_INFINITY);
       const canRewrite = out !== undefined && !route.local && mtuBytes >= this.#largestMtuBytes;
-      return { address, local: route.source, via: route.gateway ?? address, relayIfindex: canRewrite ? out.index : 0 };
+      return { local: route.source, via: route.gateway ?? address, relayIfindex: canRewrite ? out.index : 0 };
     } catch (thrown) {
       if (isSystemError(thrown)) return unreachable; // the kernel routes it at sending time anyway
       throw thrown;

@@ -9,9 +9,8 @@ import { type ObjectKind, readObject } from "../../native/bpf/objects.ts";
 import { isSystemError } from "../../native/errno.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
 import { SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
-import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
-import type { DatapathPlan } from "../overlay/plan.ts";
+import type { DatapathPlan, Path } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
 import { readCounters, readPeer, type SwitchCounters } from "./datapath-counters.ts";
 import { type AttachKind, chooseAttach, detachAll, type Hook, Hooks } from "./datapath-hooks.ts";
@@ -23,12 +22,15 @@ import { RouteTables } from "./datapath-routes.ts";
 import { changeSettings, nextGeneration, readSettings } from "./datapath-settings.ts";
 import { Underlay } from "./datapath-underlay.ts";
 import { ProbeSocket } from "./probe-socket.ts";
+import { SleeveProbeSocket } from "./sleeve-probe-socket.ts";
 
 export type { PortPolicy } from "./datapath-ports.ts";
 
 export interface DatapathOptions {
   readonly bridgeIfindex: number;
   readonly vxlanIfindex: number;
+  /** The switch's end of the sleeve link; undefined: there is no sleeve. */
+  readonly sleeveIfindex?: number | undefined;
   /** On a BPF file system: /sys/fs/bpf/weave. */
   readonly pinDir: string;
   readonly log: Log;
@@ -59,11 +61,13 @@ export class Datapath implements Disposable {
   readonly #hooks: Hooks;
   readonly #underlay: Underlay;
   readonly #probeSocket: ProbeSocket;
+  readonly #sleeveProbes: SleeveProbeSocket | undefined;
   readonly #routes: RouteTables;
   readonly #ports: PortTables;
   readonly #probes: Probes;
   readonly #macs: MacTable;
   #watched: readonly number[] = [];
+  #wireguard: number | undefined;
 
   private constructor(
     options: DatapathOptions,
@@ -71,14 +75,15 @@ export class Datapath implements Disposable {
     kind: ObjectKind,
     hooks: Hooks,
     underlay: Underlay,
-    socket: ProbeSocket,
+    sockets: { readonly vxlan: ProbeSocket; readonly sleeve: SleeveProbeSocket | undefined },
   ) {
     this.kind = { object: kind, attach: hooks.kind };
     this.#options = options;
     this.#object = object;
     this.#hooks = hooks;
     this.#underlay = underlay;
-    this.#probeSocket = socket;
+    this.#probeSocket = sockets.vxlan;
+    this.#sleeveProbes = sockets.sleeve;
     this.#routes = new RouteTables(object, kind, options.log);
     this.#ports = new PortTables(object);
     this.#probes = new Probes(object.map("probes"));
@@ -99,7 +104,9 @@ export class Datapath implements Disposable {
     undo.use(loaded.object);
     const underlay = undo.use(Underlay.open());
     const dataPort = underlay.links.get(options.vxlanIfindex)?.vxlan?.port ?? 0;
-    const socket = undo.use(ProbeSocket.open(dataPort));
+    const vxlan = undo.use(ProbeSocket.open(dataPort));
+    const { sleeveIfindex } = options;
+    const sleeve = sleeveIfindex === undefined ? undefined : undo.use(SleeveProbeSocket.open(sleeveIfindex));
     const folder = linksFolder(pinDir);
     const attach =
       options.attach === undefined || options.attach === "auto" ? chooseAttach(folder, loaded.object) : options.attach;
@@ -107,15 +114,11 @@ export class Datapath implements Disposable {
     detachAll(attach === "tc" ? "tcx" : "tc", folder, underlay.indexes());
     const isUnfilled = loaded.isFresh || readSettings(loaded.object).self === 0;
     if (isUnfilled) for (const old of loaded.superseded) copyMaps(old, loaded.object, log);
-    writeSettings(loaded.object, options.vxlanIfindex, dataPort, tuning);
-    const datapath = new Datapath(
-      options,
-      loaded.object,
-      loaded.kind,
-      new Hooks(attach, folder, loaded.object),
-      underlay,
-      socket,
-    );
+    writeSettings(loaded.object, options, dataPort, tuning);
+    const datapath = new Datapath(options, loaded.object, loaded.kind, new Hooks(attach, folder, loaded.object), underlay, {
+      vxlan,
+      sleeve,
+    });
     datapath.#takeOver();
     for (const old of loaded.superseded) removePins(old);
     undo.move();
@@ -125,6 +128,7 @@ export class Datapath implements Disposable {
   /** The switch goes on working. */
   [Symbol.dispose](): void {
     this.#probeSocket[Symbol.dispose]();
+    this.#sleeveProbes?.[Symbol.dispose]();
     this.#underlay[Symbol.dispose]();
     this.#object[Symbol.dispose]();
   }
@@ -178,6 +182,14 @@ export class Datapath implements Disposable {
     this.#routes.refreshEndpoints(this.#underlay);
   }
 
+  /** What comes in by this link came through WireGuard; undefined: there is none now. */
+  setWireguard(ifindex: number | undefined): void {
+    const before = this.#wireguard;
+    this.#wireguard = ifindex;
+    if (before !== undefined && before !== ifindex) this.#hooks.detach({ program: "wg_ingress", ifindex: before });
+    if (ifindex !== undefined) this.#hooks.ensure({ program: "wg_ingress", ifindex });
+  }
+
   /** Puts back what somebody removed (filters, links, a discipline in front of the VXLAN device) and looks the underlay's routes up again.
    *  Names what it repaired. */
   ensureAttached(): string[] {
@@ -193,18 +205,15 @@ export class Datapath implements Disposable {
     return repaired;
   }
 
-  /** Sends a path probe; `padToBytes` is the length of the inner frame, Ethernet header included. A probe that cannot be sent is a lost one. */
-  probe(neighbour: ShortId, address: Ip, sequence: number, padToBytes?: number): void {
+  /** Sends a probe over one path; `frameBytes` is the length of the inner frame, Ethernet header included. A probe that cannot be sent is a
+   *  lost one. */
+  probe(neighbour: ShortId, path: Path, sequence: number, frameBytes = 0): void {
     const self = readSettings(this.#object).self as ShortId;
     if (self === (0 as number)) return;
     this.#probes.sent(neighbour, sequence);
-    this.#probeSocket.send({
-      self,
-      neighbour,
-      address,
-      sequence,
-      ...(padToBytes === undefined ? {} : { frameBytes: padToBytes }),
-    });
+    const probe = { self, neighbour, sequence, frameBytes };
+    if (path.kind === "sleeve") this.#sleeveProbes?.send(probe);
+    else this.#probeSocket.send({ ...probe, address: path.address });
   }
   /** Answers since the last call. Poll it while probes are under way; it costs nothing otherwise. */
   probeReplies(): Iterable<ProbeReply> {
@@ -212,9 +221,9 @@ export class Datapath implements Disposable {
   }
 
   /** Frames a direct neighbour handed to us and we to it, probes included. */
-  activity(neighbour: ShortId): { received: number; sent: number } {
-    const traffic = readPeer(this.#object, neighbour);
-    return { received: traffic.fromNeighbour.packets, sent: traffic.toNeighbour.packets };
+  activity(neighbour: ShortId): { received: number; sent: number; sentBytes: number } {
+    const { fromNeighbour, toNeighbour } = readPeer(this.#object, neighbour);
+    return { received: fromNeighbour.packets, sent: toNeighbour.packets, sentBytes: toNeighbour.bytes };
   }
 
   counters(): SwitchCounters {
@@ -253,16 +262,26 @@ export class Datapath implements Disposable {
   }
 
   #foundHooks(): Hook[] {
-    const guarded = new Set([this.#options.vxlanIfindex, ...this.#ports.policies().keys()]);
+    const { vxlanIfindex, sleeveIfindex = 0 } = this.#options;
+    const guarded = new Set([vxlanIfindex, sleeveIfindex, ...this.#ports.policies().keys()]);
     const others = this.#underlay.indexes();
     return this.#hooks.found(others.filter((index) => !guarded.has(index)));
   }
 
   #wantedHooks(): Hook[] {
-    const { vxlanIfindex } = this.#options;
+    const { vxlanIfindex, sleeveIfindex } = this.#options;
+    const sleeve: Hook[] =
+      sleeveIfindex === undefined
+        ? []
+        : [
+            { program: "sleeve_egress", ifindex: sleeveIfindex },
+            { program: "sleeve_ingress", ifindex: sleeveIfindex },
+          ];
     return [
       { program: "vx_ingress", ifindex: vxlanIfindex },
       { program: "vx_egress", ifindex: vxlanIfindex },
+      ...sleeve,
+      ...(this.#wireguard === undefined ? [] : [{ program: "wg_ingress", ifindex: this.#wireguard } as const]),
       ...[...this.#ports.policies().keys()].flatMap(portHooks),
       ...this.#watched.map((ifindex): Hook => ({ program: "underlay_ingress", ifindex })),
     ];
@@ -285,12 +304,13 @@ function portHooks(ifindex: number): Hook[] {
   ];
 }
 
-function writeSettings(object: BpfObject, vxlanIfindex: number, dataPort: number, tuning: DatapathTuning): void {
+function writeSettings(object: BpfObject, options: DatapathOptions, dataPort: number, tuning: DatapathTuning): void {
   let flags = 0;
   if (tuning.bypass ?? true) flags |= SETTING_FLAG.BYPASS;
   if (tuning.unwrap ?? true) flags |= SETTING_FLAG.DECAP;
   changeSettings(object, {
-    vxlanIfindex,
+    vxlanIfindex: options.vxlanIfindex,
+    sleeveIfindex: options.sleeveIfindex ?? 0,
     flags,
     ttl: tuning.ttl ?? TTL,
     ageNs: BigInt(tuning.macAgeMs ?? MAC_AGE_MS) * NS_PER_MS,

@@ -31,6 +31,14 @@ const IPPROTO_IPV6 = 41;
 const IPV6_MTU_DISCOVER = 23;
 const PMTUDISC_PROBE = 3; // don't fragment, whatever path MTU the kernel believes in
 
+export interface Probe {
+  readonly self: ShortId;
+  readonly neighbour: ShortId;
+  readonly sequence: number;
+  /** Pads the inner frame, Ethernet header included. */
+  readonly frameBytes?: number;
+}
+
 export class ProbeSocket implements Disposable {
   readonly #port: number;
   #fds: Map<number, number>;
@@ -60,11 +68,13 @@ export class ProbeSocket implements Disposable {
   }
 
   /** False: it could not be sent, which is to be taken like a lost one. `frameBytes` pads the inner frame, Ethernet header included. */
-  send(probe: { self: ShortId; neighbour: ShortId; address: Ip; sequence: number; frameBytes?: number }): boolean {
+  send(probe: Probe & { readonly address: Ip }): boolean {
     const fd = this.#fds.get(isIpv6(probe.address) ? AF.INET6 : AF.INET);
     if (fd === undefined) return false;
-    const length = VXLAN_HEADER_BYTES + Math.max(PROBE.size, Math.min(probe.frameBytes ?? 0, LARGEST_BYTES - VXLAN_HEADER_BYTES));
-    this.#write(probe.self, probe.neighbour, probe.sequence);
+    const length = VXLAN_HEADER_BYTES + probeFrameBytes(probe, LARGEST_BYTES - VXLAN_HEADER_BYTES);
+    this.#view.setUint32(0, 0x08 << 24);
+    this.#view.setUint32(4, vniOf(probe) * 2 ** 8);
+    writeProbe(this.#view, VXLAN_HEADER_BYTES, probe.sequence);
     try {
       return sendTo(fd, this.#datagram, length, 0, inetAddress(ipBytes(probe.address), this.#port)) !== undefined;
     } catch (thrown) {
@@ -72,19 +82,24 @@ export class ProbeSocket implements Disposable {
       throw thrown;
     }
   }
+}
 
-  #write(self: ShortId, neighbour: ShortId, sequence: number): void {
-    const view = this.#view;
-    view.setUint32(0, 0x08 << 24);
-    view.setUint32(4, (self | (neighbour << 12)) * 2 ** 8);
-    const at = VXLAN_HEADER_BYTES;
-    view.setUint32(at + PROBE.magic, PROBE_MAGIC);
-    view.setUint16(at + PROBE.kind - 1, PROBE_REQUEST);
-    view.setUint16(at + PROBE.sourceHead, SOURCE_MAC_HEAD);
-    view.setUint32(at + PROBE.sequence, sequence);
-    view.setUint16(at + PROBE.ethertype, PROBE_ETHERTYPE);
-    view.setBigUint64(at + PROBE.sentNs, kernelNanoseconds());
-  }
+/** VNI of a frame between two neighbours. */
+export function vniOf({ self, neighbour }: Probe): number {
+  return self | (neighbour << 12);
+}
+/** Length of the probe's frame, at most `limit`. */
+export function probeFrameBytes({ frameBytes = 0 }: Probe, limit: number): number {
+  return Math.max(PROBE.size, Math.min(frameBytes, limit));
+}
+/** Writes a request; what is behind it stays. */
+export function writeProbe(view: DataView, at: number, sequence: number): void {
+  view.setUint32(at + PROBE.magic, PROBE_MAGIC);
+  view.setUint16(at + PROBE.kind - 1, PROBE_REQUEST);
+  view.setUint16(at + PROBE.sourceHead, SOURCE_MAC_HEAD);
+  view.setUint32(at + PROBE.sequence, sequence);
+  view.setUint16(at + PROBE.ethertype, PROBE_ETHERTYPE);
+  view.setBigUint64(at + PROBE.sentNs, kernelNanoseconds());
 }
 
 // A host without IPv6 has no IPv6 neighbours.

@@ -48,9 +48,11 @@ export function runHandshake(
       return;
     }
     leave();
-    const { hello, session, passwordUsed, rest } = step;
+    const { hello, session, exporter, passwordUsed, rest } = step;
     const sentHello = { ...options.hello, publicKey: options.identity.publicKey };
-    done({ link: new TcpLink({ stream, session, outbound: options.dials, passwordUsed, hello, sentHello, rest, clock }) });
+    done({
+      link: new TcpLink({ stream, session, exporter, outbound: options.dials, passwordUsed, hello, sentHello, rest, clock }),
+    });
   }
   stream.listen({
     data: (bytes) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mesh's `Link` over a TCP stream and its session.
-import type { Hello, Link, LinkEvents } from "../mesh/ports.ts";
+import type { Hello, Link, LinkEvents, PathSecret } from "../mesh/ports.ts";
+import type { Exporter } from "../mesh/secure/exporter.ts";
 import { REKEY_MS, type Session, type SessionEvent } from "../mesh/secure/session.ts";
 import { type Clock, every } from "../runtime/clock.ts";
 import { errorText, ProtocolError } from "../runtime/errors.ts";
@@ -9,6 +10,8 @@ import { type TcpStream, WRITE_QUEUE_BYTES_MAX } from "./tcp-stream.ts";
 export interface TcpLinkOptions {
   readonly stream: TcpStream;
   readonly session: Session;
+  /** Taken over. */
+  readonly exporter: Exporter;
   readonly outbound: boolean;
   readonly passwordUsed: boolean;
   readonly hello: Hello;
@@ -33,6 +36,7 @@ export class TcpLink implements Link {
   readonly sentHello: Hello;
   readonly #stream: TcpStream;
   readonly #session: Session;
+  readonly #exporter: Exporter;
   readonly #rekeying: Disposable;
   #state: State;
   #over: () => void = () => {};
@@ -41,6 +45,7 @@ export class TcpLink implements Link {
     const { stream, session, clock } = options;
     this.#stream = stream;
     this.#session = session;
+    this.#exporter = options.exporter;
     this.remoteAddress = stream.remoteAddress;
     this.localAddress = stream.localAddress;
     this.outbound = options.outbound;
@@ -80,6 +85,9 @@ export class TcpLink implements Link {
       if (!(thrown instanceof RangeError)) throw thrown;
       this.#fail(thrown.message);
     }
+  }
+  takeSecret(use: PathSecret): Uint8Array | undefined {
+    return this.#exporter.take(use);
   }
   queuedBytes(): number {
     return this.#stream.queuedBytes;
@@ -134,6 +142,7 @@ export class TcpLink implements Link {
     this.#state = { name: "over", reason };
     this.#rekeying[Symbol.dispose]();
     this.#session.wipe();
+    this.#exporter.wipe();
     this.#over();
     if (state.name === "open") queueMicrotask(() => state.events.closed(reason));
   }

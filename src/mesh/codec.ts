@@ -75,6 +75,8 @@ function fieldsOf(message: Message): unknown[] {
       return [16, message.keys.map((key) => Uint8Array.fromHex(key))];
     case "refer":
       return [17, message.peers.map((peer) => [peer.name, peer.address])];
+    case "paths":
+      return [18, message.payload];
     default:
       return message satisfies never;
   }
@@ -162,6 +164,7 @@ const READERS: readonly (((fields: Fields) => Message) | undefined)[] = [
       return { name: readName(name), address: readText(address, "address", 64) };
     }),
   }),
+  ([payload]) => ({ type: "paths", payload: readBytes(payload, "path message") }),
 ];
 
 function readSums(value: unknown): readonly [number, number] {

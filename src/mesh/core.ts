@@ -191,7 +191,7 @@ export class MeshCore {
       ping: (neighbour) => neighbour.send({ type: "ping", token: this.#token() }),
       suspect: (neighbour) => this.#suspect(neighbour),
       pathDown: (neighbour) => this.gossip.unicastAround(MESH_CHANNEL, neighbour.name, pathDown()),
-      message: (neighbour, bytes) => dispatch(this.#recipients, neighbour, bytes),
+      message: (neighbour, link, bytes) => dispatch(this.#recipients, neighbour, link, bytes),
       changed: () => this.#neighbourChanged(),
       opened: (neighbour) => this.#opened(neighbour),
       welcomed: (neighbour) => this.connector.opened(neighbour.name),
@@ -383,11 +383,11 @@ export class MeshCore {
 
   #probe(neighbour: Neighbour): void {
     this.liveness.probed(neighbour.name);
-    this.ports.paths.probe(neighbour.name, this.#token());
+    this.ports.paths.probe(neighbour.name);
   }
 
   /** A path probe came back. Those of an earlier life count too: it was this kernel that sent them, and theirs that answered. */
-  pathReply(name: PeerName, _sequence: number, rttMs: number): void {
+  pathReply(name: PeerName, rttMs: number): void {
     const neighbour = this.neighbours.get(name);
     if (!neighbour) return;
     this.liveness.answered(name);

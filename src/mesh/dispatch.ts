@@ -14,6 +14,7 @@ import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { Wire } from "./options.ts";
 import { formatPeer, type PeerName } from "./peer-name.ts";
+import type { Link } from "./ports.ts";
 import type { Sync } from "./sync.ts";
 
 export interface Recipients {
@@ -31,7 +32,7 @@ export interface Recipients {
   revoke(keys: readonly string[]): void;
 }
 
-export function dispatch(parts: Recipients, neighbour: Neighbour, bytes: Uint8Array): void {
+export function dispatch(parts: Recipients, neighbour: Neighbour, link: Link, bytes: Uint8Array): void {
   let message: Message | undefined;
   try {
     message = parts.wire.decode(bytes);
@@ -44,11 +45,12 @@ export function dispatch(parts: Recipients, neighbour: Neighbour, bytes: Uint8Ar
     });
     return;
   }
-  if (message) hand(parts, neighbour, message, bytes);
+  if (message?.type === "paths") parts.neighbours.pathMessage(neighbour, link, message.payload);
+  else if (message) hand(parts, neighbour, message, bytes);
   else parts.badMessages.add("unknown-kind");
 }
 
-function hand(parts: Recipients, neighbour: Neighbour, message: Message, bytes: Uint8Array): void {
+function hand(parts: Recipients, neighbour: Neighbour, message: Exclude<Message, { type: "paths" }>, bytes: Uint8Array): void {
   switch (message.type) {
     case "welcome":
       parts.neighbours.welcome(neighbour);

@@ -76,8 +76,8 @@ export class Mesh {
   }
 
   /** A path probe of ours came back after `rttMs`. */
-  pathReply(name: PeerName, sequence: number, rttMs: number): void {
-    this.#core.pathReply(name, sequence, rttMs);
+  pathReply(name: PeerName, rttMs: number): void {
+    this.#core.pathReply(name, rttMs);
   }
 
   /** An address or link of this host changed: everybody is tried again at once. */

@@ -84,7 +84,9 @@ export type Message =
   /** Public keys (64 hex digits) that are refused everywhere, for ever. */
   | { readonly type: "revoked"; readonly keys: readonly string[] } // 16
   /** The sender is full and refuses the connection; these may have room. */
-  | { readonly type: "refer"; readonly peers: readonly Referral[] }; // 17
+  | { readonly type: "refer"; readonly peers: readonly Referral[] } // 17
+  /** Between the data paths of both ends; only they know what it says. */
+  | { readonly type: "paths"; readonly payload: Uint8Array }; // 18
 
 /** 4-byte length of the transport and 16-byte seal are not counted in it. Larger states travel in several messages. */
 export const MESSAGE_LIMIT_BYTES = 1024 * 1024;

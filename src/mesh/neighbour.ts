@@ -8,7 +8,7 @@ import { encodeMessage } from "./codec.ts";
 import { Latency } from "./latency.ts";
 import type { Message } from "./message.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
-import type { Hello, Link, Neighbour as PathFacts } from "./ports.ts";
+import type { Hello, Link, Neighbour as PathFacts, PathSession } from "./ports.ts";
 import type { Prober } from "./prober.ts";
 import type { ConnectionEntry } from "./record.ts";
 
@@ -37,6 +37,8 @@ export class Neighbour {
   facts: Acquaintance;
   /** undefined: stale. */
   link: Link | undefined;
+  /** The same connection as the data paths know it; a stale one stays until the next. */
+  session: PathSession | undefined;
   /** The other end has admitted this connection, or did so before it restarted. */
   welcomed = false;
   /** Why no data may flow at all, from `DataPaths.open`. */
@@ -93,15 +95,26 @@ export class Neighbour {
 
   /** What the data path has to know; `shortId` from its newest record. */
   pathFacts(shortId: ShortId): PathFacts {
-    const { name, port, address, passwordUsed, trusted, transports } = this.facts;
-    return { name, shortId, address: ipOf(address), dataPort: port + 1, passwordUsed, trusted, transports };
+    const { name, nickname, key, port, address, passwordUsed, trusted, transports } = this.facts;
+    return {
+      name,
+      nickname,
+      shortId,
+      publicKey: Uint8Array.fromHex(key),
+      address: ipOf(address),
+      dataPort: port + 1,
+      passwordUsed,
+      trusted,
+      transports,
+      session: this.session,
+    };
   }
 
   /** Why it is not established; empty when it is. */
   reason(): string {
     if (this.blocked !== undefined) return this.blocked;
     if (!this.welcomed) return "waiting for the peer to admit the connection";
-    if (!this.pathUp) return `no answer on the data path (UDP ${this.facts.port + 1})`;
+    if (!this.pathUp) return "no answer on any data path";
     return this.remotePathUp ? "" : "the peer gets no answer on its data path";
   }
 
@@ -119,6 +132,17 @@ export class Neighbour {
     this.link.send(bytes);
     return true;
   }
+}
+
+/** `link` as the data paths know it. */
+export function pathSessionOf(link: Link): PathSession {
+  return {
+    initiator: link.outbound,
+    localAddress: ipOf(link.localAddress),
+    remoteAddress: ipOf(link.remoteAddress),
+    takeSecret: (use) => link.takeSecret(use),
+    send: (payload) => link.send(encodeMessage({ type: "paths", payload })),
+  };
 }
 
 /** Who is at the other end of `link`. */

@@ -9,7 +9,7 @@ import { encodeMessage } from "./codec.ts";
 import type { Doubt } from "./doubt.ts";
 import { prefersLink } from "./duplicate.ts";
 import type { Referral } from "./message.ts";
-import { type Acquaintance, acquaintanceOf, Neighbour } from "./neighbour.ts";
+import { type Acquaintance, acquaintanceOf, Neighbour, pathSessionOf } from "./neighbour.ts";
 import { type Answer, Parking } from "./parking.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
 import { formatPeer } from "./peer-name.ts";
@@ -56,7 +56,7 @@ export interface NeighbourPorts {
   suspect(neighbour: Neighbour): void;
   /** Its path does not answer: it is told over other peers too. */
   pathDown(neighbour: Neighbour): void;
-  message(neighbour: Neighbour, bytes: Uint8Array): void;
+  message(neighbour: Neighbour, link: Link, bytes: Uint8Array): void;
   /** What our record says of it may have changed. */
   changed(neighbour: Neighbour): void;
   /** The control connection is open: admitted by us; nothing was received yet. */
@@ -188,6 +188,7 @@ export class Neighbours {
     const neighbour = known ?? this.#create(facts);
     if (known) this.#relink(known, facts);
     neighbour.link = link;
+    neighbour.session = pathSessionOf(link);
     neighbour.hasLeft = false;
     neighbour.isCut = false;
     neighbour.heardAt = this.#ports.clock.now();
@@ -281,7 +282,12 @@ export class Neighbours {
     if (neighbour.link !== link && this.#draining.get(neighbour.name)?.link !== link) return;
     neighbour.heardAt = this.#ports.clock.now();
     if (neighbour.link === link) this.#endDrain(neighbour.name);
-    this.#ports.message(neighbour, bytes);
+    this.#ports.message(neighbour, link, bytes);
+  }
+
+  /** What is said on a connection that lost against another concerns nobody. */
+  pathMessage(neighbour: Neighbour, link: Link, payload: Uint8Array): void {
+    if (neighbour.link === link && neighbour.session) this.#ports.paths.received(neighbour.name, neighbour.session, payload);
   }
 
   /** The first message of the other end: it has admitted us. */

@@ -18,7 +18,7 @@ export interface Hello {
   readonly nonce: number;
   /** The sender counts the receiver's address among its trusted subnets. */
   readonly trusted: boolean;
-  /** Transports the sender can use, best first: "fastdp" today, "wireguard" and "sleeve" later. */
+  /** Transports the sender can use, best first: "fastdp", "wireguard", "sleeve". */
   readonly transports: readonly string[];
 }
 
@@ -40,6 +40,9 @@ export interface Link {
   /** The other end's, authenticated. */
   readonly hello: Hello;
   readonly sentHello: Hello;
+  /** A secret only the two ends of this connection have, 32 bytes, equal at both; another for each use. It is given out once and forgotten,
+   *  so that nothing derived from it can be derived again later. undefined: taken before, or the connection is over. */
+  takeSecret(use: PathSecret): Uint8Array | undefined;
   /** Delivery begins here; what came earlier is held until now. Call once. */
   start(events: LinkEvents): void;
   /** Queues one message. Messages keep their order. Ignored after close. */
@@ -49,6 +52,22 @@ export interface Link {
   /** Tells the other end why, then closes. Its `closed` gets the reason. */
   refuse(reason: string): void;
   close(): void;
+}
+
+/** What the data paths use a connection's secrets for. */
+export const PATH_SECRETS = ["sleeve", "wireguard"] as const;
+export type PathSecret = (typeof PATH_SECRETS)[number];
+
+/** One control connection as the data paths see it: here both ends agree on how frames shall travel. */
+export interface PathSession {
+  /** We dialled; the other end says the opposite. */
+  readonly initiator: boolean;
+  /** Our own address on it, and the other end's as we see it, without ports. */
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  takeSecret(use: PathSecret): Uint8Array | undefined;
+  /** To the other end's `DataPaths.received`, in order. */
+  send(payload: Uint8Array): void;
 }
 
 /** One attempt to reach a target. */
@@ -69,22 +88,29 @@ export interface DataPaths {
   open(neighbour: Neighbour): string | undefined;
   /** The neighbour is gone: its frames are refused from now on. */
   close(name: PeerName): void;
-  /** Sends one probe; the reply arrives at `Mesh.pathReply` with the same sequence. Lost probes are silent. */
-  probe(name: PeerName, sequence: number): void;
+  /** The other end's data paths say something. The bytes are a peer's: whatever they are, nothing is thrown. */
+  received(name: PeerName, session: PathSession, payload: Uint8Array): void;
+  /** Asks for a sign of life, which arrives at `Mesh.pathReply`. Lost probes are silent. */
+  probe(name: PeerName): void;
   /** Frames moved so far, for signs of life without a probe. */
   activity(name: PeerName): { readonly received: number; readonly sent: number };
 }
 export interface Neighbour {
   readonly name: PeerName;
+  readonly nickname: string;
   readonly shortId: ShortId;
+  /** The key it proved to hold, 32 bytes. */
+  readonly publicKey: Uint8Array;
   /** Underlay address without port. */
   readonly address: string;
-  /** UDP port of its fast datapath. */
+  /** UDP port of its fast datapath; the sleeve's is the one below. */
   readonly dataPort: number;
   readonly passwordUsed: boolean;
   /** Both ends trust each other's network. */
   readonly trusted: boolean;
   readonly transports: readonly string[];
+  /** undefined: its control connection is away. */
+  readonly session: PathSession | undefined;
 }
 
 /** Where frames go. Peers without a route are absent. Computed over established, symmetric connections. */

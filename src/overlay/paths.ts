@@ -1,96 +1,159 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which transport carries frames to a neighbour, and what the switch therefore has to hold. The mesh opens and closes neighbours and tells
-// routes; this room turns both into one plan and hands it to the switch. A neighbour that may not get clear frames is never put into the plan.
+// How frames reach the neighbours, and what the switch therefore has to hold. The mesh opens and closes neighbours and tells routes; each
+// neighbour's paths choose their way (neighbour-paths.ts); this room makes one plan of it all and hands it to the carriers.
 import type { PeerName, ShortId } from "../mesh/peer-name.ts";
-import { formatPeerName } from "../mesh/peer-name.ts";
-import type { DataPaths, Neighbour, Routes } from "../mesh/ports.ts";
+import { formatPeer, formatPeerName } from "../mesh/peer-name.ts";
+import type { DataPaths, Neighbour, PathSession, Routes } from "../mesh/ports.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Counter, Counters } from "../runtime/counters.ts";
+import { errorText, ProtocolError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
-import { type DatapathPlan, EMPTY_ROUTES, type OpenNeighbour, planDatapath } from "./plan.ts";
-
-/** What the overlay needs of the kernel switch. */
-export interface Switch {
-  apply(plan: DatapathPlan): { readonly changed: number };
-  probe(neighbour: ShortId, address: Ip, sequence: number): void;
-  activity(neighbour: ShortId): { readonly received: number; readonly sent: number };
-}
+import type { Random } from "../runtime/random.ts";
+import type { PathSealing, SleeveCarrier, Switch, WireguardCarrier } from "./carriers.ts";
+import { type Abilities, NeighbourPaths } from "./neighbour-paths.ts";
+import { decodePathMessage, type PathMessage } from "./offer.ts";
+import type { PathStatus } from "./path-status.ts";
+import { type DatapathPlan, EMPTY_ROUTES, type OpenNeighbour, type Path, type PathKind, planDatapath } from "./plan.ts";
+import { ProbePoller, type ProbeReply } from "./probe-poller.ts";
 
 export interface OverlayOptions {
   /** False with `--no-fastdp`: no neighbour gets a data path over VXLAN. */
   readonly fastdp: boolean;
-  /** UDP port of our VXLAN device. The switch has one, so neighbours with another get no data path. */
+  /** UDP port of our VXLAN device. The switch has one, so neighbours with another have no path there. */
   readonly dataPort: number;
+  /** Largest packet of our containers. */
+  readonly mtuBytes: number;
+}
+export interface OverlayPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly sealing: PathSealing;
+  readonly switch: Switch;
+  /** A text says why there is none. */
+  readonly sleeve: SleeveCarrier | string;
+  readonly wireguard: WireguardCarrier | string;
+  /** Answers to probes that the kernel has received since the last look. */
+  replies(): Iterable<ProbeReply>;
+  /** A neighbour's path gives a sign of life. */
+  alive(name: PeerName, rttMs: number): void;
 }
 
-/** Transports this build has, best first; sent to neighbours in the hello. */
-export const TRANSPORTS = ["fastdp"] as const;
+/** Names of what this host can do, for the hello. */
+export function transportNames(options: { fastdp: boolean; wireguard: boolean; sleeve: boolean }): string[] {
+  const { fastdp, wireguard, sleeve } = options;
+  return [...(fastdp ? ["fastdp"] : []), ...(fastdp && wireguard ? ["wireguard"] : []), ...(sleeve ? ["sleeve"] : [])];
+}
 
 const SILENT = { received: 0, sent: 0 } as const;
+const ETHERNET_HEADER_BYTES = 14;
+const OFF = "the fast datapath is switched off here";
 
 /** Does not touch the switch, which may still hold what an earlier daemon wrote, until `release`. */
 export class Overlay implements DataPaths {
-  readonly #fastdp: boolean;
-  readonly #dataPort: number;
-  readonly #switch: Switch;
-  readonly #log: Log;
-  readonly #probeSent: (peer: PeerName, sequence: number) => void;
+  readonly #ports: OverlayPorts;
+  readonly #abilities: Abilities;
+  readonly #frameBytes: number;
+  readonly #poller: ProbePoller;
   readonly #changes: Counter;
-  readonly #open = new Map<PeerName, OpenNeighbour>();
-  readonly #refused = new Map<PeerName, string>();
+  readonly #switches: Counter;
+  readonly #badMessages: Counter;
+  readonly #all = new Map<PeerName, NeighbourPaths>();
+  readonly #blocked = new Map<PeerName, string>();
+  readonly #probes = new Map<number, { readonly name: PeerName; readonly kind: PathKind }>();
+  readonly #waiting = new Map<number, (rttMs: number) => void>();
+  #sequence: number;
   #self: ShortId | undefined;
   #routes: Routes = EMPTY_ROUTES;
   #held = true;
+  #left: DatapathPlan | undefined;
 
-  constructor(
-    options: OverlayOptions,
-    ports: { switch: Switch; log: Log; counters: Counters; probeSent(peer: PeerName, sequence: number): void },
-  ) {
-    this.#fastdp = options.fastdp;
-    this.#dataPort = options.dataPort;
-    this.#switch = ports.switch;
-    this.#log = ports.log;
-    this.#probeSent = ports.probeSent;
-    this.#changes = ports.counters.family(
+  constructor(options: OverlayOptions, ports: OverlayPorts) {
+    this.#ports = ports;
+    const { sleeve, wireguard, counters, clock } = ports;
+    this.#abilities = {
+      fastdp: options.fastdp ? undefined : OFF,
+      wireguard: options.fastdp ? wireguard : OFF,
+      ciphers: typeof sleeve === "string" ? [] : sleeve.ciphers,
+      dataPort: options.dataPort,
+      mtuBytes: options.mtuBytes,
+    };
+    this.#frameBytes = options.mtuBytes + ETHERNET_HEADER_BYTES;
+    this.#sequence = ports.random.below(2 ** 31);
+    this.#poller = new ProbePoller({
+      clock,
+      replies: () => ports.replies(),
+      answered: (sequence, rttMs) => this.#answered(sequence, rttMs),
+      expired: (sequence) => this.#forget(sequence),
+    });
+    this.#changes = counters.family(
       "weave_datapath_map_changes_total",
       "Entries of the kernel switch's maps that were written or removed",
     );
+    this.#switches = counters.family("weave_path_changes_total", "Changes of the transport in use, by the new one", "to");
+    this.#badMessages = counters.family("weave_path_bad_messages_total", "Messages about data paths that were not understood");
   }
+
+  // What the mesh asks
 
   open(neighbour: Neighbour): string | undefined {
     const address = parseIp(neighbour.address);
-    const reason = address === undefined ? `its address '${neighbour.address}' is not an IP address` : this.#whyNot(neighbour);
-    if (address === undefined || reason !== undefined) {
-      this.#refused.set(neighbour.name, reason ?? "");
-      this.#remove(neighbour.name);
-      return reason;
+    if (address === undefined) return this.#refuse(neighbour.name, `its address '${neighbour.address}' is not an IP address`);
+    let paths = this.#all.get(neighbour.name);
+    if (paths?.isOther(neighbour, address)) {
+      this.close(neighbour.name); // what was allowed before may not be now
+      paths = undefined;
     }
-    this.#refused.delete(neighbour.name);
-    this.#evictOthersAt(address, neighbour);
-    const known = this.#open.get(neighbour.name);
-    if (known?.address === address && known.shortId === neighbour.shortId && known.dataPort === neighbour.dataPort)
-      return undefined;
-    this.#open.set(neighbour.name, { shortId: neighbour.shortId, address, dataPort: neighbour.dataPort });
+    const isNew = paths === undefined;
+    paths ??= this.#create(neighbour, address);
+    paths.update(neighbour, isNew ? this.#left?.neighbours.get(neighbour.shortId)?.send : undefined);
+    const { blocked } = paths;
+    if (blocked !== undefined) {
+      this.close(neighbour.name);
+      return this.#refuse(neighbour.name, blocked);
+    }
+    this.#blocked.delete(neighbour.name);
     this.#apply();
     return undefined;
   }
 
   close(name: PeerName): void {
-    this.#refused.delete(name);
-    this.#remove(name);
+    this.#blocked.delete(name);
+    const paths = this.#all.get(name);
+    if (!paths) return;
+    this.#all.delete(name);
+    this.#apply(); // the switch first: nothing may be sent to what is about to go
+    paths.close();
+    this.#setWireguardPeers();
+    this.#addressFreed(paths.address);
   }
 
-  probe(name: PeerName, sequence: number): void {
-    const neighbour = this.#open.get(name);
-    if (!neighbour) return;
-    this.#switch.probe(neighbour.shortId, neighbour.address, sequence);
-    this.#probeSent(name, sequence);
+  received(name: PeerName, session: PathSession, payload: Uint8Array): void {
+    let message: PathMessage | undefined;
+    try {
+      message = decodePathMessage(payload);
+    } catch (thrown) {
+      if (!(thrown instanceof ProtocolError)) throw thrown;
+      this.#badMessages.add("unreadable");
+      this.#ports.log.warn("path message not understood", { peer: formatPeerName(name), reason: errorText(thrown) });
+      return;
+    }
+    if (message) this.#all.get(name)?.received(session, message);
+    else this.#badMessages.add("unknown-kind");
+  }
+
+  probe(name: PeerName): void {
+    this.#all.get(name)?.probe();
   }
 
   activity(name: PeerName): { readonly received: number; readonly sent: number } {
-    const neighbour = this.#open.get(name);
-    return neighbour ? this.#switch.activity(neighbour.shortId) : SILENT;
+    const paths = this.#all.get(name);
+    return paths ? this.#ports.switch.activity(paths.facts.shortId) : SILENT;
   }
+
+  // What the daemon asks
 
   /** New routes of the mesh; `self` may have changed after a collision of short ids. */
   setRoutes(self: ShortId, routes: Routes): void {
@@ -99,63 +162,155 @@ export class Overlay implements DataPaths {
     this.#apply();
   }
 
+  /** Reads what an earlier daemon left, so that restored neighbours keep their way. Before the mesh starts. */
+  takeUp(): void {
+    this.#left = this.#ports.switch.read();
+  }
   /** The mesh has restored what it knew: from now on the switch follows the plan. */
   release(): void {
     this.#held = false;
+    this.#left = undefined;
+    this.#setWireguardPeers();
     this.#apply();
-  }
-
-  /** The neighbour with this short id, for replies that the kernel reports by number. */
-  nameOf(shortId: ShortId): PeerName | undefined {
-    for (const [name, neighbour] of this.#open) if (neighbour.shortId === shortId) return name;
-    return undefined;
-  }
-
-  /** How frames reach a neighbour: the transport, or why there is none. */
-  transportOf(name: PeerName): { readonly transport: "fastdp" | "none"; readonly reason: string } {
-    if (this.#open.has(name)) return { transport: "fastdp", reason: "" };
-    return { transport: "none", reason: this.#refused.get(name) ?? "" };
   }
 
   /** Writes the plan again, for the reconciler. Returns how many entries differed. */
   reapply(): number {
     return this.#apply();
   }
+  /** The host's own network changed. */
+  networkChanged(): void {
+    for (const paths of this.#all.values()) paths.hint();
+  }
+  /** The sleeve ended and was started anew. */
+  sleeveLost(reason: string): void {
+    for (const paths of this.#all.values()) paths.sleeveLost(reason);
+    this.#apply();
+  }
+  sleeveMtu(neighbour: ShortId, bytes: number): void {
+    for (const paths of this.#all.values()) if (paths.facts.shortId === neighbour) paths.sleeveMtu(bytes);
+  }
 
-  #whyNot(neighbour: Neighbour): string | undefined {
-    if (!this.#fastdp) return "the fast datapath is switched off here and no other transport is available";
-    if (!neighbour.transports.includes("fastdp"))
-      return "the peer has the fast datapath switched off and no other transport is available";
-    if (neighbour.dataPort !== this.#dataPort) {
-      return `its data port is UDP ${neighbour.dataPort}, ours is UDP ${this.#dataPort}: all hosts need the same --port`;
-    }
-    if (neighbour.passwordUsed && !neighbour.trusted) {
-      return "a password is set, no encrypted transport is available, and clear data needs both ends in --trusted-subnets";
+  /** undefined: not a neighbour, or one without any possible path, which `blockedReason` explains. */
+  pathOf(name: PeerName): PathStatus | undefined {
+    return this.#all.get(name)?.status();
+  }
+  blockedReason(name: PeerName): string {
+    return this.#blocked.get(name) ?? "";
+  }
+  /** Paths that can be probed, the one in use first. */
+  probeable(name: PeerName): readonly Path[] {
+    return this.#all.get(name)?.probeable() ?? [];
+  }
+  /** One probe of its own; undefined when no answer came in time. */
+  async ping(name: PeerName, path: Path, timeoutMs: number): Promise<number | undefined> {
+    const paths = this.#all.get(name);
+    if (!paths) return undefined;
+    const answer = Promise.withResolvers<number | undefined>();
+    const sequence = this.#probe(paths.facts.shortId, name, path, false);
+    const timer = this.#ports.clock.after(timeoutMs, () => answer.resolve(undefined));
+    this.#waiting.set(sequence, answer.resolve);
+    return await answer.promise.finally(() => {
+      timer[Symbol.dispose]();
+      this.#waiting.delete(sequence);
+    });
+  }
+
+  stop(): void {
+    this.#poller.stop();
+  }
+
+  #create(neighbour: Neighbour, address: Ip): NeighbourPaths {
+    const { clock, random, log, sealing, switch: kernel, sleeve } = this.#ports;
+    const { name } = neighbour;
+    const peer = formatPeer(name, neighbour.nickname);
+    const paths: NeighbourPaths = new NeighbourPaths(neighbour, address, {
+      clock,
+      random,
+      sealing,
+      abilities: this.#abilities,
+      probe: (path, isFullSize) => this.#probe(paths.facts.shortId, name, path, isFullSize),
+      look: () => this.#poller.look(),
+      alive: (rttMs) => this.#ports.alive(name, rttMs),
+      replan: () => void this.#apply(),
+      changed: (from, to, reason) => {
+        this.#switches.add(to);
+        const fields = { peer, transport: to, ...(from === undefined ? {} : { before: from, reason }) };
+        if (from === undefined) log.debug("transport chosen", fields);
+        else log.info("transport changed", fields);
+      },
+      sentBytes: () => kernel.activity(paths.facts.shortId).sentBytes,
+      newSleeveIndex: () => this.#newSleeveIndex(),
+      openSleeve: (session) => {
+        if (typeof sleeve !== "string") sleeve.openSession(session);
+      },
+      closeSleeve: (localIndex) => {
+        if (typeof sleeve !== "string") sleeve.closeSession(localIndex);
+      },
+      wireguardChanged: () => this.#setWireguardPeers(),
+      addressTaken: (at, by) => this.#ownerOf(at, by),
+    });
+    this.#all.set(name, paths);
+    return paths;
+  }
+
+  #refuse(name: PeerName, reason: string): string {
+    this.#blocked.set(name, reason);
+    return reason;
+  }
+
+  // The switch knows neighbours by outer address, so one address is one neighbour: two behind one NAT cannot both have it.
+  #ownerOf(address: Ip, except: PeerName): string | undefined {
+    for (const paths of this.#all.values()) {
+      if (paths.name !== except && paths.address === address && paths.takesClear) {
+        return formatPeer(paths.name, paths.facts.nickname);
+      }
     }
     return undefined;
   }
+  #addressFreed(address: Ip): void {
+    for (const paths of this.#all.values()) if (paths.address === address) paths.hint();
+  }
 
-  // The switch knows neighbours by outer address, so one address is one neighbour: the one that authenticated last.
-  #evictOthersAt(address: Ip, neighbour: Neighbour): void {
-    for (const [name, other] of this.#open) {
-      if (name === neighbour.name || other.address !== address) continue;
-      this.#log.warn("underlay address taken over by another peer", {
-        address,
-        peer: formatPeerName(neighbour.name),
-        before: formatPeerName(name),
-      });
-      this.#refused.set(name, `its address ${address} is now used by peer ${formatPeerName(neighbour.name)}`);
-      this.#open.delete(name);
+  #newSleeveIndex(): number {
+    for (;;) {
+      const index = new DataView(Uint8Array.from(this.#ports.sealing.random(4)).buffer).getUint32(0);
+      if (index !== 0) return index; // the carrier knows how to live with a collision
     }
   }
 
-  #remove(name: PeerName): void {
-    if (this.#open.delete(name)) this.#apply();
+  #setWireguardPeers(): void {
+    const { wireguard } = this.#ports;
+    if (typeof wireguard === "string" || this.#held) return;
+    wireguard.setPeers([...this.#all.values()].flatMap((paths) => paths.wireguardPeer ?? []));
+  }
+
+  // Probes
+
+  #probe(neighbour: ShortId, name: PeerName, path: Path, isFullSize: boolean): number {
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    const sequence = this.#sequence;
+    this.#probes.set(sequence, { name, kind: path.kind });
+    this.#ports.switch.probe(neighbour, path, sequence, isFullSize ? this.#frameBytes : undefined);
+    this.#poller.sent(neighbour, sequence);
+    return sequence;
+  }
+  #answered(sequence: number, rttMs: number): void {
+    const probe = this.#probes.get(sequence);
+    this.#probes.delete(sequence);
+    const waiting = this.#waiting.get(sequence);
+    if (waiting) waiting(rttMs);
+    else if (probe) this.#all.get(probe.name)?.answered(probe.kind, sequence, rttMs);
+  }
+  #forget(sequence: number): void {
+    this.#probes.delete(sequence);
   }
 
   #apply(): number {
     if (this.#held || this.#self === undefined) return 0;
-    const { changed } = this.#switch.apply(planDatapath(this.#self, this.#open, this.#routes));
+    const open = new Map<PeerName, OpenNeighbour>();
+    for (const [name, paths] of this.#all) open.set(name, paths.plan());
+    const { changed } = this.#ports.switch.apply(planDatapath(this.#self, open, this.#routes));
     if (changed > 0) this.#changes.add("", changed);
     return changed;
   }

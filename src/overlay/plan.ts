@@ -13,9 +13,21 @@ export interface DatapathPlan {
   /** Source -> our place in its broadcast tree; `parent` 0 at the source itself. */
   readonly floods: ReadonlyMap<ShortId, FloodEntry>;
 }
+export type PathKind = "fastdp" | "wireguard" | "sleeve";
+export type Path =
+  /** Its underlay address. */
+  | { readonly kind: "fastdp"; readonly address: Ip }
+  /** Its inside address. */
+  | { readonly kind: "wireguard"; readonly address: Ip }
+  | { readonly kind: "sleeve" };
 export interface NeighbourEntry {
-  readonly address: Ip;
+  /** Where frames for it go; undefined: nowhere, and routes over it are left out. */
+  readonly send: Path | undefined;
+  /** From where its frames and probes are taken. At most one underlay and one inside address. */
+  readonly accept: readonly Path[];
   readonly dataPort: number;
+  /** Largest inner IP packet, for the MSS clamp; 0: none. */
+  readonly mtuBytes: number;
 }
 export interface FloodEntry {
   readonly parent: number;
@@ -23,7 +35,7 @@ export interface FloodEntry {
   readonly hops: readonly ShortId[];
 }
 
-/** A neighbour the overlay has opened: clear frames may go to it and come from it. */
+/** A neighbour the overlay has opened. */
 export interface OpenNeighbour extends NeighbourEntry {
   readonly shortId: ShortId;
 }
@@ -34,18 +46,22 @@ export function planDatapath(self: ShortId, neighbours: ReadonlyMap<PeerName, Op
   for (const [destination, neighbour] of routes.unicast) {
     const id = routes.shortIds.get(destination);
     const hop = neighbours.get(neighbour);
-    if (id !== undefined && hop && id !== self) nextHops.set(id, hop.shortId);
+    if (id !== undefined && hop?.send && id !== self) nextHops.set(id, hop.shortId);
   }
   const floods = new Map<ShortId, FloodEntry>();
   for (const [source, place] of routes.trees) {
     const id = routes.shortIds.get(source);
     if (id === undefined) continue;
-    const hops = place.children.flatMap((child) => neighbours.get(child)?.shortId ?? []).sort((a, b) => a - b);
+    const hops = place.children.flatMap((child) => sendable(neighbours.get(child))?.shortId ?? []).sort((a, b) => a - b);
     const parent = place.parent === undefined ? 0 : neighbours.get(place.parent)?.shortId;
     if (parent !== undefined) floods.set(id, { parent, hops });
   }
-  const entries = [...neighbours.values()].map(({ shortId, address, dataPort }) => [shortId, { address, dataPort }] as const);
+  const entries = [...neighbours.values()].map(({ shortId, ...entry }) => [shortId, entry] as const);
   return { self, neighbours: new Map(entries), nextHops, floods };
+}
+
+function sendable(neighbour: OpenNeighbour | undefined): OpenNeighbour | undefined {
+  return neighbour?.send && neighbour;
 }
 
 export const EMPTY_ROUTES: Routes = { unicast: new Map(), trees: new Map(), shortIds: new Map() };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel keeps the answer to a path probe in a map and wakes nobody, so the map is looked at while an answer is awaited: often at first,
 // because a near neighbour answers within microseconds, then less often, and not at all when nothing is outstanding.
-import type { PeerName, ShortId } from "../mesh/peer-name.ts";
+import type { ShortId } from "../mesh/peer-name.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 
 export interface ProbeReply {
@@ -13,8 +13,9 @@ export interface ProbePollerPorts {
   readonly clock: Clock;
   /** What the kernel has received since the last look. */
   replies(): Iterable<ProbeReply>;
-  nameOf(neighbour: ShortId): PeerName | undefined;
-  answered(peer: PeerName, sequence: number, rttMs: number): void;
+  answered(sequence: number, rttMs: number): void;
+  /** No answer is expected any more. */
+  expired(sequence: number): void;
 }
 
 /** After this an answer counts as lost. */
@@ -27,8 +28,8 @@ const CALM_STEP_LIMIT_MS = 25;
 
 export class ProbePoller {
   readonly #ports: ProbePollerPorts;
-  /** `peer/sequence` -> when it was sent, oldest first. */
-  readonly #outstanding = new Map<string, Instant>();
+  /** Sequence -> to whom and when it was sent, oldest first. */
+  readonly #outstanding = new Map<number, { readonly neighbour: ShortId; readonly sentAt: Instant }>();
   #youngest: Instant = 0;
   #timer: Disposable | undefined;
   #dueAt: Instant = 0;
@@ -38,9 +39,9 @@ export class ProbePoller {
   }
 
   /** A probe has just been sent. */
-  sent(peer: PeerName, sequence: number): void {
+  sent(neighbour: ShortId, sequence: number): void {
     this.#youngest = this.#ports.clock.now();
-    this.#outstanding.set(keyOf(peer, sequence), this.#youngest);
+    this.#outstanding.set(sequence, { neighbour, sentAt: this.#youngest });
     if (this.#timer !== undefined && this.#dueAt <= this.#youngest + EAGER_STEP_MS) return; // many probes must not put it off for ever
     this.#timer?.[Symbol.dispose]();
     this.#schedule();
@@ -56,28 +57,29 @@ export class ProbePoller {
     const age = now - this.#youngest;
     const delayMs = age < EAGER_MS ? EAGER_STEP_MS : Math.min(CALM_STEP_LIMIT_MS, age * CALM_STEP_SHARE);
     this.#dueAt = now + delayMs;
-    this.#timer = this.#ports.clock.after(delayMs, () => this.#look());
+    this.#timer = this.#ports.clock.after(delayMs, () => {
+      this.#timer = undefined;
+      this.look();
+      // Answering may have sent further probes, which armed the timer already.
+      if (this.#outstanding.size > 0 && this.#timer === undefined) this.#schedule();
+    });
   }
 
-  #look(): void {
-    this.#timer = undefined;
+  /** Takes what has arrived. */
+  look(): void {
+    if (this.#outstanding.size === 0) return;
     const now = this.#ports.clock.now();
     for (const { neighbour, sequence, rttMs } of this.#ports.replies()) {
-      const peer = this.#ports.nameOf(neighbour);
-      if (peer === undefined) continue;
-      const key = keyOf(peer, sequence);
-      const sentAt = this.#outstanding.get(key);
-      if (sentAt === undefined) continue;
-      this.#outstanding.delete(key);
+      const probe = this.#outstanding.get(sequence);
+      if (probe?.neighbour !== neighbour) continue;
+      this.#outstanding.delete(sequence);
       // The time it was sent came back with the answer, so the neighbour could have written any; patience with it depends on this.
-      this.#ports.answered(peer, sequence, Math.min(rttMs, now - sentAt));
+      this.#ports.answered(sequence, Math.min(rttMs, now - probe.sentAt));
     }
-    for (const [key, sentAt] of this.#outstanding) if (now - sentAt > PATIENCE_MS) this.#outstanding.delete(key);
-    // Answering may have sent further probes, which armed the timer already.
-    if (this.#outstanding.size > 0 && this.#timer === undefined) this.#schedule();
+    for (const [sequence, { sentAt }] of this.#outstanding) {
+      if (now - sentAt <= PATIENCE_MS) break; // in the order they were sent
+      this.#outstanding.delete(sequence);
+      this.#ports.expired(sequence);
+    }
   }
-}
-
-function keyOf(peer: PeerName, sequence: number): string {
-  return `${peer}/${sequence}`;
 }

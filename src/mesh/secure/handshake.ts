@@ -15,6 +15,7 @@
 // prologue is everything sent before; its ephemeral keys are those of the preambles.
 import { invariant, ProtocolError } from "../../runtime/errors.ts";
 import type { Hello } from "../ports.ts";
+import { Exporter } from "./exporter.ts";
 import { FrameReader } from "./framing.ts";
 import { encodeFrame, expectedBody, FRAME_HEADER_BYTES, frameLength, KIND } from "./handshake-frame.ts";
 import { decodeHello, encodeHello, type HelloWords } from "./hello.ts";
@@ -56,6 +57,7 @@ export type HandshakeStep =
       readonly hello: Hello;
       readonly passwordUsed: boolean;
       readonly session: Session;
+      readonly exporter: Exporter;
       /** What arrived behind the handshake; the session's first bytes. */
       readonly rest: Uint8Array;
     }
@@ -301,10 +303,13 @@ export class Handshake {
     return { ...words, publicKey };
   }
   #finish(noise: HandshakeState, hello: Hello, send: Uint8Array[]): HandshakeStep {
-    const session = new Session(noise.split());
+    const { exporterKey, ...ciphers } = noise.split();
+    const session = new Session(ciphers);
+    const exporter = new Exporter(this.#sealing, exporterKey);
     const rest = this.#reader.rest().slice();
     this.wipe();
-    return { state: "done", send: concat(...send), hello, passwordUsed: this.#options.passwords.length > 0, session, rest };
+    const passwordUsed = this.#options.passwords.length > 0;
+    return { state: "done", send: concat(...send), hello, passwordUsed, session, exporter, rest };
   }
   /** With `refusal` the other end is told; without, it sees the reason by itself or told us. */
   #fail(send: readonly Uint8Array[], reason: string, refusal?: RefusalCode): HandshakeStep {

@@ -108,12 +108,12 @@ class SymmetricState {
     this.mixHash(sealed);
     return plaintext;
   }
-  /** Initiator's direction first. */
-  split(): [CipherState, CipherState] {
-    const [first, second] = hkdf2(this.#sealing, this.#chainingKey, NOTHING);
+  /** The initiator's direction, the responder's, and the HKDF's third output, which Noise leaves to others. */
+  split(): [CipherState, CipherState, Uint8Array] {
+    const [first, second, third] = hkdf3(this.#sealing, this.#chainingKey, NOTHING);
     const ciphers: [CipherState, CipherState] = [this.#cipherOf(first), this.#cipherOf(second)];
     this.wipe();
-    return ciphers;
+    return [...ciphers, third];
   }
   wipe(): void {
     this.#sealing.wipe(this.#chainingKey);
@@ -215,12 +215,14 @@ export class HandshakeState {
     return this.#symmetric.decryptAndHash(message.subarray(at));
   }
 
-  /** What we send with, and what we receive with. */
-  split(): { readonly send: CipherState; readonly receive: CipherState } {
+  /** What we send with, what we receive with, and a key for whatever else both ends want to derive: 64 bytes, independent of the others. */
+  split(): { readonly send: CipherState; readonly receive: CipherState; readonly exporterKey: Uint8Array } {
     invariant(this.isComplete, "the handshake has messages left");
-    const [first, second] = this.#symmetric.split();
+    const [first, second, exporterKey] = this.#symmetric.split();
     this.wipe();
-    return this.#options.initiator ? { send: first, receive: second } : { send: second, receive: first };
+    return this.#options.initiator
+      ? { send: first, receive: second, exporterKey }
+      : { send: second, receive: first, exporterKey };
   }
   wipe(): void {
     this.#symmetric.wipe();

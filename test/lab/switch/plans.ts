@@ -28,7 +28,8 @@ export function planOf(world: World, self: Node, cut: readonly Cable[] = []): Da
     const node = other(cable, self);
     const address = cable.addresses.get(node);
     if (address === undefined) throw new Error("a cable without address");
-    return [node.id, { address, dataPort: DATA_PORT }] as const;
+    const path = { kind: "fastdp", address } as const;
+    return [node.id, { send: path, accept: [path], dataPort: DATA_PORT, mtuBytes: 0 }] as const;
   });
   const own = treeOf(self, cut);
   const nextHops = new Map<ShortId, ShortId>();

@@ -21,7 +21,7 @@ for (const ipv6 of [undefined, "all"] as const) {
     function probe(sequence: number, padToBytes?: number): void {
       const address = world.cable("a", "b").addresses.get(b);
       if (address === undefined) throw new Error("no address");
-      a.inside(() => a.datapath.probe(b.id, address, sequence, padToBytes));
+      a.inside(() => a.datapath.probe(b.id, { kind: "fastdp", address }, sequence, padToBytes));
     }
     async function replies(wanted: number): Promise<number[]> {
       const found: number[] = [];

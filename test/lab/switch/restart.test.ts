@@ -79,17 +79,17 @@ for (const attach of ["tcx", "tc"] as const) {
       const before = b.inside(() => b.datapath.read());
       const steady = [new SteadyPing(from, to.address), new SteadyPing(from, world.guest("b").address)];
       await Bun.sleep(50);
-      for (const node of nodesOf(world)) node.open({ layout: 2, readBytes: other.read });
+      for (const node of nodesOf(world)) node.open({ layout: 3, readBytes: other.read });
       await Bun.sleep(50);
       for (const node of nodesOf(world)) {
-        expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v2"]);
+        expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v3"]);
         expect(node.datapath.macs().length).toBeGreaterThanOrEqual(3);
       }
       expect(b.inside(() => b.datapath.read())).toEqual(before);
       // And back, this time with the number the maps had, but another shape below it.
-      for (const node of nodesOf(world)) node.open({ layout: 2 });
+      for (const node of nodesOf(world)) node.open({ layout: 3 });
       await Bun.sleep(50);
-      for (const node of nodesOf(world)) expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v2b"]);
+      for (const node of nodesOf(world)) expect(readdirSync(node.pinDir).sort()).toEqual(["links", "v3b"]);
       for (const node of nodesOf(world)) node.open();
       expect(b.inside(() => b.datapath.read())).toEqual(before);
       for (const { sent, received } of await Promise.all(steady.map((one) => one.stop()))) expect(received).toBe(sent);

@@ -185,7 +185,8 @@ export class SimHost implements Station {
     return {
       open: (neighbour) => this.#openPath(neighbour),
       close: (name) => void this.paths.delete(name),
-      probe: (name, sequence) => this.#probe(name, sequence),
+      received: () => {},
+      probe: (name) => this.#probe(name),
       activity: (name) => this.paths.get(name) ?? { received: 0, sent: 0 },
     };
   }
@@ -200,7 +201,7 @@ export class SimHost implements Station {
     return undefined;
   }
 
-  #probe(name: PeerName, sequence: number): void {
+  #probe(name: PeerName): void {
     const path = this.paths.get(name);
     if (!path) return;
     const { network, time } = this.world;
@@ -217,7 +218,7 @@ export class SimHost implements Station {
       network.datagram(other, this, PROBE_BYTES, () => {
         if (this.life !== life) return;
         path.received++;
-        this.whenAwake(() => this.mesh?.pathReply(name, sequence, time.now() - sentAt));
+        this.whenAwake(() => this.mesh?.pathReply(name, time.now() - sentAt));
       });
     });
   }

@@ -59,6 +59,9 @@ export class SimLink implements Link {
   send(message: Uint8Array): void {
     if (!this.#isClosed) this.#transmit({ bytes: message });
   }
+  takeSecret(): Uint8Array | undefined {
+    return undefined;
+  }
   queuedBytes(): number {
     return this.#heldBytes;
   }

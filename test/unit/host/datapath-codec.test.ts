@@ -3,9 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { ENDPOINT, PORT, PORT_FLAG, PROBE_STATE } from "../../../native/bpf/maps.ts";
 import {
-  decodeEndpointAddress,
+  decodeEndpoint,
   decodeFlood,
   decodeMacKey,
+  decodeNeighbour,
   decodePeerCounts,
   decodePort,
   decodePortAddress,
@@ -14,6 +15,7 @@ import {
   encodeEndpoint,
   encodeFlood,
   encodeMacKey,
+  encodeNeighbour,
   encodePort,
   encodePortAddress,
   encodePortSubnet,
@@ -24,27 +26,47 @@ import type { ShortId } from "../../../src/mesh/peer-name.ts";
 import { type Cidr, parseCidr } from "../../../src/net/cidr.ts";
 import { type Ip, parseIp } from "../../../src/net/ip.ts";
 import { type Mac, parseMac } from "../../../src/net/mac.ts";
+import type { Path } from "../../../src/overlay/plan.ts";
 
 const ip = (text: string): Ip => parseIp(text) as Ip;
 const cidr = (text: string): Cidr => parseCidr(text) as Cidr;
 const mac = (text: string): Mac => parseMac(text) as Mac;
 
 describe("an endpoint", () => {
-  const somewhere = { local: undefined, via: undefined, relayIfindex: 0 };
+  const somewhere = { local: undefined, via: undefined, relayIfindex: 0, mtuBytes: 1430 };
+  const clear = (address: string): Path => ({ kind: "fastdp", address: ip(address) });
 
   test("of IPv4 has its number in the machine's order beside the mapped bytes", () => {
-    const bytes = encodeEndpoint({ ...somewhere, address: ip("10.1.2.3") });
+    const bytes = encodeEndpoint({ ...somewhere, path: clear("10.1.2.3") });
     expect(new DataView(bytes.buffer).getUint32(ENDPOINT.ipv4, true)).toBe(0x0a010203);
     expect([...bytes.subarray(0, 16)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3]);
-    expect(decodeEndpointAddress(bytes)).toBe(ip("10.1.2.3"));
+    expect(decodeEndpoint(bytes)).toEqual({ path: clear("10.1.2.3"), mtuBytes: 1430 });
   });
   test("of IPv6 has number 0, by which the switch tells the families apart", () => {
-    const bytes = encodeEndpoint({ address: ip("fd00::1"), local: ip("fd00::2"), via: ip("fe80::1"), relayIfindex: 7 });
+    const way = { local: ip("fd00::2"), via: ip("fe80::1"), relayIfindex: 7 };
+    const bytes = encodeEndpoint({ ...way, path: clear("fd00::1"), mtuBytes: 0 });
     expect(new DataView(bytes.buffer).getUint32(ENDPOINT.ipv4, true)).toBe(0);
     expect(new DataView(bytes.buffer).getUint32(ENDPOINT.relayIfindex, true)).toBe(7);
-    expect(decodeEndpointAddress(bytes)).toBe(ip("fd00::1"));
+    expect(decodeEndpoint(bytes)).toEqual({ path: clear("fd00::1"), mtuBytes: 0 });
     expect([bytes[ENDPOINT.local + 15], bytes[ENDPOINT.via]]).toEqual([2, 0xfe]);
   });
+  test("inside WireGuard is never relayed to by rewriting", () => {
+    const path: Path = { kind: "wireguard", address: ip("fd77::2") };
+    const bytes = encodeEndpoint({ ...somewhere, relayIfindex: 7, path });
+    expect(new DataView(bytes.buffer).getUint32(ENDPOINT.relayIfindex, true)).toBe(0);
+    expect(decodeEndpoint(bytes).path).toEqual(path);
+  });
+  test("of the sleeve has no address", () => {
+    const bytes = encodeEndpoint({ ...somewhere, path: { kind: "sleeve" } });
+    expect(bytes.subarray(0, ENDPOINT.transport).some((byte) => byte !== 0)).toBe(false);
+    expect(decodeEndpoint(bytes)).toEqual({ path: { kind: "sleeve" }, mtuBytes: 1430 });
+  });
+});
+
+test("a neighbour's address says whether it is one inside WireGuard", () => {
+  for (const isInside of [false, true]) {
+    expect(decodeNeighbour(encodeNeighbour(7 as ShortId, ip("fd77::1"), isInside))).toEqual({ id: 7 as ShortId, isInside });
+  }
 });
 
 describe("a tree", () => {
@@ -69,6 +91,7 @@ test("settings survive the way there and back", () => {
     stampNs: 5n,
     dataPort: 6784,
     generation: 9,
+    sleeveIfindex: 12,
   };
   expect(decodeSettings(encodeSettings(settings))).toEqual(settings);
 });
@@ -124,5 +147,6 @@ test("only filled slots of answers are answers", () => {
   view.setBigUint64(24, 1_500n, true);
   view.setBigUint64(32, 99n, true);
   view.setUint32(40, 9, true);
-  expect(decodeProbeAnswers(bytes)).toEqual([{ sequence: 9, rttNs: 1_500, arrivedNs: 99n }]);
+  view.setUint32(44, 1_444, true);
+  expect(decodeProbeAnswers(bytes)).toEqual([{ sequence: 9, bytes: 1_444, rttNs: 1_500, arrivedNs: 99n }]);
 });

@@ -73,6 +73,7 @@ export function deadEnd(facts: Partial<Link> & { hello: Hello; sentHello: Hello 
     outbound: true,
     passwordUsed: false,
     start: () => {},
+    takeSecret: () => undefined,
     send: (message) => void sent.push(message),
     queuedBytes: () => 0,
     refuse: () => {},

@@ -1,96 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
-// The overlay's choice of transport and the plan it hands to the switch.
+// The overlay's plan for the switch, as neighbours and routes come and go. How it chooses is in test/sim/paths.test.ts.
 import { expect, test } from "bun:test";
 import { type PeerName, peerNameFrom, type ShortId } from "../../../src/mesh/peer-name.ts";
 import type { Neighbour, Routes } from "../../../src/mesh/ports.ts";
 import type { Ip } from "../../../src/net/ip.ts";
-import { Overlay, type Switch } from "../../../src/overlay/paths.ts";
-import { type DatapathPlan, EMPTY_ROUTES } from "../../../src/overlay/plan.ts";
+import type { Switch } from "../../../src/overlay/carriers.ts";
+import { Overlay, transportNames } from "../../../src/overlay/paths.ts";
+import { type DatapathPlan, EMPTY_ROUTES, type Path } from "../../../src/overlay/plan.ts";
 import { Counters } from "../../../src/runtime/counters.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
+import { seededRandom } from "../../../src/runtime/random.ts";
+import { manualClock } from "../mesh/builders.ts";
 
 const peer = (number: number): PeerName => peerNameFrom(number)!;
 const short = (number: number): ShortId => number as ShortId;
 
 class RecordingSwitch implements Switch {
   plans: DatapathPlan[] = [];
-  probes: { neighbour: ShortId; address: Ip; sequence: number }[] = [];
+  probes: { neighbour: ShortId; path: Path; sequence: number }[] = [];
+  answered = 0;
   apply(plan: DatapathPlan): { changed: number } {
     this.plans.push(plan);
     return { changed: 1 };
   }
-  probe(neighbour: ShortId, address: Ip, sequence: number): void {
-    this.probes.push({ neighbour, address, sequence });
+  probe(neighbour: ShortId, path: Path, sequence: number): void {
+    this.probes.push({ neighbour, path, sequence });
   }
-  activity(): { received: number; sent: number } {
-    return { received: 7, sent: 9 };
+  activity(): { received: number; sent: number; sentBytes: number } {
+    return { received: 7, sent: 9, sentBytes: 0 };
   }
+  read(): undefined {}
   get last(): DatapathPlan {
     return this.plans.at(-1)!;
   }
+  /** Answers to all probes since the last call. */
+  replies() {
+    const fresh = this.probes.slice(this.answered);
+    this.answered = this.probes.length;
+    return fresh.map(({ neighbour, sequence }) => ({ neighbour, sequence, rttMs: 0.1 }));
+  }
 }
 
-function build(fastdp = true, released = true): { overlay: Overlay; kernel: RecordingSwitch } {
+function build(how: { fastdp?: boolean; released?: boolean } = {}) {
   const kernel = new RecordingSwitch();
+  const { clock, advance } = manualClock();
   const overlay = new Overlay(
-    { fastdp, dataPort: 6784 },
-    { switch: kernel, log: silentLog, counters: new Counters(), probeSent: () => {} },
+    { fastdp: how.fastdp ?? true, dataPort: 6784, mtuBytes: 1430 },
+    {
+      clock,
+      random: seededRandom(1),
+      log: silentLog,
+      counters: new Counters(),
+      sealing: { random: (length) => new Uint8Array(length).fill(1), blake2b: () => new Uint8Array(64), wipe: () => {} },
+      switch: kernel,
+      sleeve: "no sleeve in this test",
+      wireguard: "no WireGuard in this test",
+      replies: () => kernel.replies(),
+      alive: () => {},
+    },
   );
   overlay.setRoutes(short(1), EMPTY_ROUTES);
-  if (released) overlay.release();
+  if (how.released ?? true) overlay.release();
   kernel.plans = [];
-  return { overlay, kernel };
+  return { overlay, kernel, advance };
 }
 
 function neighbour(number: number, more: Partial<Neighbour> = {}): Neighbour {
   return {
     name: peer(number),
+    nickname: `host${number}`,
     shortId: short(number),
+    publicKey: new Uint8Array(32).fill(number),
     address: `10.0.0.${number}`,
     dataPort: 6784,
     passwordUsed: false,
     trusted: false,
     transports: ["fastdp"],
+    session: undefined,
     ...more,
   };
 }
+const fastdp = (number: number): Path => ({ kind: "fastdp", address: `10.0.0.${number}` as Ip });
 
-test("an opened neighbour is in the plan before its first probe", () => {
-  const { overlay, kernel } = build();
+test("an opened neighbour's frames are taken before its first probe, and sent to when it has answered", () => {
+  const { overlay, kernel, advance } = build();
   expect(overlay.open(neighbour(2))).toBeUndefined();
-  expect([...kernel.last.neighbours.keys()]).toEqual([short(2)]);
-  overlay.probe(peer(2), 5);
-  expect(kernel.probes).toEqual([{ neighbour: short(2), address: "10.0.0.2" as Ip, sequence: 5 }]);
-});
-
-test("with a password and an untrusted network nothing clear may flow, and the reason is told", () => {
-  const { overlay, kernel } = build();
-  expect(overlay.open(neighbour(2, { passwordUsed: true }))).toContain("no encrypted transport");
-  expect(kernel.plans).toEqual([]);
-  overlay.probe(peer(2), 1);
-  expect(kernel.probes).toEqual([]);
-  expect(overlay.transportOf(peer(2))).toEqual({ transport: "none", reason: expect.stringContaining("--trusted-subnets") });
+  expect(kernel.plans[0]?.neighbours.get(short(2))).toMatchObject({ send: undefined, accept: [fastdp(2)] });
+  overlay.probe(peer(2));
+  expect(kernel.probes.at(-1)).toMatchObject({ neighbour: short(2), path: fastdp(2) });
+  advance(5);
+  expect(kernel.last.neighbours.get(short(2))).toMatchObject({ send: fastdp(2), accept: [fastdp(2)], mtuBytes: 1430 });
 });
 
 test("a neighbour that loses its trust is closed at once", () => {
   const { overlay, kernel } = build();
   overlay.open(neighbour(2, { passwordUsed: true, trusted: true }));
   expect(kernel.last.neighbours.size).toBe(1);
-  overlay.open(neighbour(2, { passwordUsed: true, trusted: false }));
+  expect(overlay.open(neighbour(2, { passwordUsed: true, trusted: false }))).toContain("no WireGuard in this test");
   expect(kernel.last.neighbours.size).toBe(0);
 });
 
-test("the peer that authenticated last owns an underlay address", () => {
+test("two neighbours behind one address cannot both have clear frames from it; the second does when the first has gone", () => {
   const { overlay, kernel } = build();
   overlay.open(neighbour(2));
-  overlay.open(neighbour(3, { address: "10.0.0.2" }));
-  expect([...kernel.last.neighbours]).toEqual([[short(3), { address: "10.0.0.2" as Ip, dataPort: 6784 }]]);
-  expect(overlay.transportOf(peer(2)).reason).toContain("10.0.0.2");
+  expect(overlay.open(neighbour(3, { address: "10.0.0.2" }))).toContain("also that of peer");
+  expect([...kernel.last.neighbours.keys()]).toEqual([short(2)]);
+  overlay.close(peer(2));
+  expect(overlay.open(neighbour(3, { address: "10.0.0.2" }))).toBeUndefined();
 });
 
 test("routes and trees become map entries, and those over closed neighbours are left out", () => {
-  const { overlay, kernel } = build();
+  const { overlay, kernel, advance } = build();
   overlay.open(neighbour(2));
+  overlay.probe(peer(2));
+  advance(5);
   const routes: Routes = {
     unicast: new Map([
       [peer(2), peer(2)],
@@ -115,23 +138,28 @@ test("routes and trees become map entries, and those over closed neighbours are 
   ]);
 });
 
-test("without the fast datapath on either side there is no path and no plan entry", () => {
-  expect(build(false).overlay.open(neighbour(2))).toContain("switched off here");
+test("without the fast datapath on either side, and without a sleeve, there is no path and no plan entry", () => {
+  const { overlay } = build({ fastdp: false });
+  expect(overlay.open(neighbour(2))).toContain("switched off here");
+  expect(overlay.blockedReason(peer(2))).toContain("switched off here");
   expect(build().overlay.open(neighbour(2, { transports: [] }))).toContain("peer has the fast datapath switched off");
 });
 
 test("a neighbour with another data port has no path, and both ports are named", () => {
   const { overlay, kernel } = build();
-  expect(overlay.open(neighbour(2, { dataPort: 7001 }))).toBe(
-    "its data port is UDP 7001, ours is UDP 6784: all hosts need the same --port",
-  );
-  expect(kernel.plans).toEqual([]);
+  expect(overlay.open(neighbour(2, { dataPort: 7001 }))).toContain("UDP 7001, ours is UDP 6784: all hosts need the same --port");
+  expect(kernel.last?.neighbours.size ?? 0).toBe(0);
 });
 
 test("held, the switch keeps what an earlier daemon wrote until the mesh has its routes back", () => {
-  const { overlay, kernel } = build(true, false);
+  const { overlay, kernel } = build({ released: false });
   overlay.open(neighbour(2));
   expect(kernel.plans).toEqual([]);
   overlay.release();
   expect(kernel.last.neighbours.size).toBe(1);
+});
+
+test("the hello names what a host can do, best first", () => {
+  expect(transportNames({ fastdp: true, wireguard: true, sleeve: true })).toEqual(["fastdp", "wireguard", "sleeve"]);
+  expect(transportNames({ fastdp: false, wireguard: true, sleeve: true })).toEqual(["sleeve"]);
 });

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // When the kernel's map of probe answers is looked at.
 import { expect, test } from "bun:test";
-import { type PeerName, peerNameFrom, type ShortId } from "../../../src/mesh/peer-name.ts";
+import type { ShortId } from "../../../src/mesh/peer-name.ts";
 import { ProbePoller, type ProbeReply } from "../../../src/overlay/probe-poller.ts";
 import type { Clock } from "../../../src/runtime/clock.ts";
 
-const PEER: PeerName = peerNameFrom(7)!;
 const SHORT = 3 as ShortId;
 
 function build() {
@@ -38,24 +37,25 @@ function build() {
   const kernel = { looks: 0, replies: [] as ProbeReply[] };
   const answers: number[] = [];
   const rtts: number[] = [];
+  const expired: number[] = [];
   const poller = new ProbePoller({
     clock,
     replies: () => {
       kernel.looks++;
       return kernel.replies.splice(0);
     },
-    nameOf: (neighbour) => (neighbour === SHORT ? PEER : undefined),
-    answered: (_peer, sequence, rttMs) => {
+    answered: (sequence, rttMs) => {
       answers.push(sequence);
       rtts.push(rttMs);
     },
+    expired: (sequence) => void expired.push(sequence),
   });
-  return { poller, kernel, answers, rtts, advance };
+  return { poller, kernel, answers, rtts, expired, advance };
 }
 
 test("an answer is told within a millisecond, and then nobody looks any more", () => {
   const { poller, kernel, answers, advance } = build();
-  poller.sent(PEER, 1);
+  poller.sent(SHORT, 1);
   kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 0.1 });
   advance(1);
   expect(answers).toEqual([1]);
@@ -65,22 +65,23 @@ test("an answer is told within a millisecond, and then nobody looks any more", (
 });
 
 test("a late answer is told, a lost one costs few looks and is given up", () => {
-  const { poller, kernel, answers, advance } = build();
-  poller.sent(PEER, 1);
+  const { poller, kernel, answers, expired, advance } = build();
+  poller.sent(SHORT, 1);
   advance(900);
   kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 900 });
   advance(50);
   expect(answers).toEqual([1]);
   kernel.looks = 0;
-  poller.sent(PEER, 2);
+  poller.sent(SHORT, 2);
   advance(20_000);
   expect(kernel.looks).toBeLessThan(150);
   expect(answers).toEqual([1]);
+  expect(expired).toEqual([2]);
 });
 
 test("answers nobody waits for, and of strangers, are not told", () => {
   const { poller, kernel, answers, advance } = build();
-  poller.sent(PEER, 5);
+  poller.sent(SHORT, 5);
   kernel.replies.push({ neighbour: SHORT, sequence: 4, rttMs: 1 }, { neighbour: 9 as ShortId, sequence: 5, rttMs: 1 });
   advance(5);
   expect(answers).toEqual([]);
@@ -88,7 +89,7 @@ test("answers nobody waits for, and of strangers, are not told", () => {
 
 test("a round trip is never longer than the probe has been away, whatever the answer says", () => {
   const { poller, kernel, rtts, advance } = build();
-  poller.sent(PEER, 1);
+  poller.sent(SHORT, 1);
   kernel.replies.push({ neighbour: SHORT, sequence: 1, rttMs: 86_400_000 });
   advance(100);
   expect(rtts.length).toBe(1);

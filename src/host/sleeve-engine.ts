@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sleeve's loop, for a thread of its own: frames from the switch out, datagrams in, and between them what the main thread says. It waits in
+// poll() and never returns to an event loop while it runs.
+
+import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
+import { isSystemError } from "../../native/errno.ts";
+import { Arena } from "../../native/ffi.ts";
+import { close, POLL, poll } from "../../native/libc/fd.ts";
+import { openPacketSender } from "../../native/libc/packet-socket.ts";
+import { PollSet } from "../../native/libc/poll-set.ts";
+import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
+import { bind, recv, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "../../native/libc/socket.ts";
+import { Capture } from "../../native/libpcap/capture.ts";
+import { randomBytes } from "../../native/libsodium/memory.ts";
+import { type Ip, ipBytes, ipFromBytes, isIpv6 } from "../net/ip.ts";
+import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
+import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
+import { Inbox } from "./sleeve-inbox.ts";
+import { Injector } from "./sleeve-injector.ts";
+import type { SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
+import { Outbox } from "./sleeve-outbox.ts";
+import { type ReceiveKey, Session } from "./sleeve-session.ts";
+
+/** Of one turn: then the other direction is looked at. */
+const FRAMES_A_TURN = 64;
+const OUT_BYTES_A_TURN = 400_000;
+const CAPTURE_BUFFER_BYTES = 32 << 20;
+const SOCKET_BUFFER_BYTES = 8 << 20;
+const WRITABLE_MS = 20;
+/** Timers are looked at so often under load. */
+const TICK_MS = 25;
+const NEIGHBOURS = 4096;
+/** netinet/in.h, linux/in6.h, linux/udp.h */
+const IPPROTO = { IP: 0, UDP: 17, IPV6: 41 } as const;
+const IP_MTU_DISCOVER = 10;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_V6ONLY = 26;
+const PMTUDISC_PROBE = 3;
+const UDP_GRO = 104;
+const VLAN_TAG_BYTES = 4;
+const MACS_BYTES = 12;
+
+export class SleeveEngine {
+  readonly #setup: SleeveSetup;
+  readonly #tell: (event: SleeveEvent) => void;
+  readonly #fds: { readonly ipv4: number; readonly ipv6: number };
+  readonly #capture: Capture;
+  readonly #packetFd: number;
+  readonly #outbox: Outbox;
+  readonly #injector: Injector;
+  readonly #inbox: Inbox;
+  readonly #poll: PollSet;
+  // Room for a tag before the frame, which stands behind the header of the sleeve link.
+  readonly #frame = Arena.allocate(VLAN_TAG_BYTES + SLEEVE_HEADER.size + FRAME_BYTES_MAX + 64);
+  readonly #command = new Uint8Array(new ArrayBuffer(4096));
+  readonly #keys = new Map<number, ReceiveKey>();
+  readonly #sessions = new Map<number, Session>();
+  /** Whom frames are sent by. */
+  readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
+  #unknownNeighbour = 0;
+  #isOver = false;
+  #now = performance.now();
+
+  /** @throws {SystemError} the port is in use, the link is not there  @throws {PcapError} */
+  constructor(setup: SleeveSetup, tell: (event: SleeveEvent) => void) {
+    this.#setup = setup;
+    this.#tell = tell;
+    using undo = new DisposableStack();
+    this.#fds = openSockets(setup.port, setup.host);
+    undo.defer(() => closeAll(this.#fds));
+    const options = {
+      direction: "in",
+      bufferBytes: CAPTURE_BUFFER_BYTES,
+      snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size,
+    } as const;
+    this.#capture = undo.use(Capture.open(setup.captureLink, options));
+    this.#packetFd = openPacketSender(setup.captureLink);
+    undo.defer(() => close(this.#packetFd));
+    this.#outbox = new Outbox(this.#fds, (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0);
+    this.#injector = new Injector(this.#packetFd);
+    this.#inbox = new Inbox(
+      {
+        keyOf: (index) => this.#keys.get(index),
+        control: (session, kind, payload) => this.#control(session, kind, payload),
+        moved: (session) => this.#moved(session),
+      },
+      this.#injector,
+    );
+    this.#poll = new PollSet([this.#fds.ipv4, this.#fds.ipv6, this.#capture.fd, setup.commandFd]);
+    undo.move();
+  }
+
+  /** Runs until it is told to stop. @throws {PcapError} the link went away */
+  run(): void {
+    let tickAt = 0;
+    while (!this.#isOver) {
+      this.#now = performance.now();
+      const sent = this.#sendTurn();
+      const received = this.#receiveTurn();
+      if (this.#now >= tickAt) {
+        this.#due();
+        tickAt = this.#now + TICK_MS;
+        this.#takeCommands();
+      }
+      if (sent || received) continue;
+      this.#poll.wait(this.#waitMs());
+      if (this.#poll.ready(3) !== 0) this.#takeCommands();
+    }
+    this.#close();
+  }
+
+  #close(): void {
+    for (const session of [...this.#sessions.values()]) session.close();
+    this.#capture[Symbol.dispose]();
+    close(this.#packetFd);
+    closeAll(this.#fds);
+  }
+
+  #sendTurn(): boolean {
+    let frames = 0;
+    while (frames < FRAMES_A_TURN && this.#outbox.pendingBytes < OUT_BYTES_A_TURN) {
+      const length = this.#capture.nextInto(this.#frame, VLAN_TAG_BYTES, SLEEVE_HEADER.size + FRAME_BYTES_MAX);
+      if (length === 0) break;
+      frames++;
+      this.#hand(length);
+    }
+    if (frames > 0) this.#outbox.flush();
+    return frames > 0;
+  }
+  #hand(length: number): void {
+    const { view, bytes } = this.#frame;
+    const header = VLAN_TAG_BYTES;
+    if (length < SLEEVE_HEADER.size + 14 || view.getUint16(header + SLEEVE_HEADER.ethertype) !== SLEEVE_ETHERTYPE) return;
+    const session = this.#used[view.getUint16(header + SLEEVE_HEADER.neighbour) % NEIGHBOURS];
+    if (!session) {
+      this.#unknownNeighbour++;
+      return;
+    }
+    const ttlVni = view.getUint32(header + SLEEVE_HEADER.ttlVni);
+    const gsoBytes = view.getUint16(header + SLEEVE_HEADER.gsoSize);
+    const tagProtocol = view.getUint16(header + SLEEVE_HEADER.vlanProtocol);
+    let at = header + SLEEVE_HEADER.size;
+    let frameBytes = length - SLEEVE_HEADER.size;
+    if (tagProtocol !== 0) {
+      // The tag was beside the frame; it goes behind the MACs, which move into the room the header leaves.
+      const tci = view.getUint16(header + SLEEVE_HEADER.vlanTci);
+      bytes.copyWithin(at - VLAN_TAG_BYTES, at, at + MACS_BYTES);
+      at -= VLAN_TAG_BYTES;
+      view.setUint16(at + MACS_BYTES, tagProtocol);
+      view.setUint16(at + MACS_BYTES + 2, tci);
+      frameBytes += VLAN_TAG_BYTES;
+    }
+    this.#outbox.frame(session, ttlVni, this.#frame, at, frameBytes, gsoBytes, this.#now);
+  }
+
+  #receiveTurn(): boolean {
+    let any = false;
+    for (const fd of [this.#fds.ipv4, this.#fds.ipv6]) if (fd >= 0 && this.#inbox.receive(fd, this.#now)) any = true;
+    if (any) this.#injector.flush();
+    return any;
+  }
+
+  // Sessions
+
+  #takeCommands(): void {
+    for (;;) {
+      const length = recv(this.#setup.commandFd, this.#command, 0x40); // MSG_DONTWAIT
+      if (length === undefined) return;
+      if (length === 0) {
+        this.#isOver = true; // the main thread is gone
+        return;
+      }
+      this.#obey(decodeCommand(this.#command.subarray(0, length)));
+    }
+  }
+  #obey(command: SleeveCommand): void {
+    switch (command.type) {
+      case "open":
+        this.#open(command);
+        return;
+      case "close":
+        this.#remove(this.#sessions.get(command.localIndex));
+        return;
+      case "figures":
+        this.#tell({ type: "figures", figures: this.#figures() });
+        return;
+      case "stop":
+        this.#isOver = true;
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+  #open({ session }: SleeveCommand & { type: "open" }): void {
+    this.#remove(this.#sessions.get(session.localIndex));
+    const opened = new Session(session, this.#setup.largestMtuBytes, this.#now, {
+      send: (to, kind, payload, sizeBytes = 0) => this.#outbox.control(to, kind, payload, sizeBytes, this.#now),
+      newIndex: () => this.#newIndex(),
+      addReceiveKey: (key) => void this.#keys.set(key.index, key),
+      dropReceiveKey: (key) => void (this.#keys.get(key.index) === key && this.#keys.delete(key.index)),
+      up: (up) => this.#up(up),
+      mtuChanged: (changed) => this.#tell({ type: "mtu", localIndex: changed.localIndex, bytes: changed.innerBytes }),
+    });
+    this.#sessions.set(session.localIndex, opened);
+    this.#used[session.neighbour] ??= opened;
+    opened.start(this.#now);
+  }
+  #up(session: Session): void {
+    const before = this.#used[session.neighbour];
+    this.#used[session.neighbour] = session;
+    if (before !== session) before?.retire(this.#now);
+    this.#tell({ type: "up", localIndex: session.localIndex });
+    session.greet(this.#now); // the other end may wait for it
+  }
+  #remove(session: Session | undefined): void {
+    if (!session) return;
+    session.close();
+    this.#inbox.forget(session);
+    this.#sessions.delete(session.localIndex);
+    if (this.#used[session.neighbour] === session) this.#used[session.neighbour] = undefined;
+  }
+  #moved(session: Session): void {
+    const { view, bytes } = session.name;
+    const address = ipFromBytes(session.isIpv6 ? bytes.slice(8, 24) : bytes.slice(4, 8));
+    this.#tell({ type: "moved", localIndex: session.localIndex, address, port: view.getUint16(2) });
+  }
+  #newIndex(): number {
+    for (;;) {
+      const bytes = randomBytes(4);
+      const index = new DataView(bytes.buffer).getUint32(0);
+      if (index !== 0 && !this.#keys.has(index)) return index;
+    }
+  }
+
+  #control(session: Session, kind: number, payload: Uint8Array): void {
+    switch (kind) {
+      case RECORD.mtuProbe:
+        if (payload.length >= 2) this.#outbox.control(session, RECORD.mtuAnswer, payload.slice(0, 2), 0, this.#now);
+        return;
+      case RECORD.mtuAnswer:
+        if (payload.length >= 2) session.mtuAnswered((payload[0]! << 8) | payload[1]!, this.#now);
+        return;
+      case RECORD.rekeyOffer:
+        session.offered(payload, this.#now);
+        return;
+      case RECORD.rekeyAnswer:
+        session.answered(payload, this.#now);
+        return;
+    }
+  }
+
+  // Time
+
+  #due(): void {
+    for (const session of this.#sessions.values()) {
+      if (session.dueAt() <= this.#now) session.due(this.#now);
+      if (session.isOver) this.#remove(session);
+    }
+  }
+  #waitMs(): number {
+    let dueAt = Number.POSITIVE_INFINITY;
+    for (const session of this.#sessions.values()) dueAt = Math.min(dueAt, session.dueAt());
+    if (dueAt === Number.POSITIVE_INFINITY) return -1;
+    return Math.max(1, Math.ceil(dueAt - performance.now()));
+  }
+
+  #figures(): SleeveFigures {
+    const { received, dropped } = this.#capture.stats();
+    return {
+      captured: received,
+      injected: this.#injector.frames,
+      segments: this.#outbox.segments,
+      drops: {
+        ...this.#outbox.drops,
+        ...this.#inbox.drops,
+        ...this.#injector.drops,
+        captureFull: dropped,
+        unknownNeighbour: this.#unknownNeighbour,
+      },
+      sessions: [...this.#sessions.values()].map((session) => ({
+        localIndex: session.localIndex,
+        neighbour: session.neighbour,
+        isUp: session.isUp,
+        innerBytes: session.innerBytes,
+        pathMtuBytes: session.mtu.bytes,
+        ...session.counts,
+      })),
+    };
+  }
+}
+
+/** One for each family, -1 where the host has none or another address was asked for. @throws {SystemError} EADDRINUSE */
+function openSockets(port: number, host: Ip | undefined): { ipv4: number; ipv6: number } {
+  const fds = { ipv4: -1, ipv6: -1 };
+  try {
+    if (host === undefined || !isIpv6(host)) fds.ipv4 = openSocket(AF.INET, port, host ?? ("0.0.0.0" as Ip));
+    if (host === undefined || isIpv6(host)) fds.ipv6 = openIpv6(port, host);
+    return fds;
+  } catch (thrown) {
+    closeAll(fds);
+    throw thrown;
+  }
+}
+function openIpv6(port: number, host: Ip | undefined): number {
+  try {
+    return openSocket(AF.INET6, port, host ?? ("::" as Ip));
+  } catch (thrown) {
+    if (host === undefined && isSystemError(thrown, "EAFNOSUPPORT", "EADDRNOTAVAIL")) return -1;
+    throw thrown;
+  }
+}
+function openSocket(family: number, port: number, host: Ip): number {
+  const fd = socket(family, SOCK.DGRAM | SOCK.NONBLOCK, 0);
+  try {
+    const isV6 = family === AF.INET6;
+    if (isV6) setIntOption(fd, IPPROTO.IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+    const [level, option] = isV6 ? [IPPROTO.IPV6, IPV6_MTU_DISCOVER] : [IPPROTO.IP, IP_MTU_DISCOVER];
+    setIntOption(fd, level, option, PMTUDISC_PROBE, "MTU_DISCOVER");
+    for (const [buffer, name] of [
+      [SO.RCVBUFFORCE, "SO_RCVBUFFORCE"],
+      [SO.SNDBUFFORCE, "SO_SNDBUFFORCE"],
+    ] as const) {
+      setIntOption(fd, SOL_SOCKET, buffer, SOCKET_BUFFER_BYTES, name);
+    }
+    offerGro(fd);
+    bind(fd, inetAddress(ipBytes(host), port), `UDP ${host} port ${port}`);
+    return fd;
+  } catch (thrown) {
+    close(fd);
+    throw thrown;
+  }
+}
+// Kernels before 5.0 deliver one datagram at a time.
+function offerGro(fd: number): void {
+  try {
+    setIntOption(fd, IPPROTO.UDP, UDP_GRO, 1, "UDP_GRO");
+  } catch (thrown) {
+    if (!isSystemError(thrown, "ENOPROTOOPT")) throw thrown;
+  }
+}
+function closeAll(fds: { readonly ipv4: number; readonly ipv6: number }): void {
+  for (const fd of [fds.ipv4, fds.ipv6]) if (fd >= 0) close(fd);
+}

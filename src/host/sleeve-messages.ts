@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the sleeve's Worker is told at its start, and what it tells.
+import type { Ip } from "../net/ip.ts";
+
+export interface SleeveSetup {
+  /** UDP. */
+  readonly port: number;
+  readonly host: Ip | undefined;
+  /** End of the sleeve link at which frames are captured and injected. */
+  readonly captureLink: string;
+  /** Largest IP packet any underlay link takes. */
+  readonly largestMtuBytes: number;
+  /** Commands come here, see sleeve-commands.ts. Its end is the Worker's end. */
+  readonly commandFd: number;
+}
+
+export interface SleeveSessionFigures {
+  readonly localIndex: number;
+  readonly neighbour: number;
+  readonly isUp: boolean;
+  readonly innerBytes: number;
+  readonly pathMtuBytes: number;
+  readonly sent: number;
+  readonly sentBytes: number;
+  readonly received: number;
+  readonly receivedBytes: number;
+  readonly rekeys: number;
+}
+export interface SleeveFigures {
+  readonly captured: number;
+  readonly injected: number;
+  /** The kernel makes segments of large sends. */
+  readonly segments: boolean;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly sessions: readonly SleeveSessionFigures[];
+}
+
+export type SleeveEvent =
+  | { readonly type: "ready" }
+  | { readonly type: "up"; readonly localIndex: number }
+  | { readonly type: "mtu"; readonly localIndex: number; readonly bytes: number }
+  | { readonly type: "moved"; readonly localIndex: number; readonly address: Ip; readonly port: number }
+  | { readonly type: "figures"; readonly figures: SleeveFigures }
+  /** It ends; without a reason because it was told to. */
+  | { readonly type: "over"; readonly reason?: string };
