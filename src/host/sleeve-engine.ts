@@ -4,13 +4,12 @@
 
 import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
 import { isSystemError } from "../../native/errno.ts";
-import { Arena } from "../../native/ffi.ts";
 import { close, POLL, poll } from "../../native/libc/fd.ts";
 import { openPacketSender } from "../../native/libc/packet-socket.ts";
 import { PollSet } from "../../native/libc/poll-set.ts";
 import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
 import { bind, recv, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "../../native/libc/socket.ts";
-import { Capture } from "../../native/libpcap/capture.ts";
+import { RingCapture } from "../../native/libpcap/ring.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
 import { type Ip, ipBytes, ipFromBytes, isIpv6 } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
@@ -23,8 +22,10 @@ import { type ReceiveKey, Session } from "./sleeve-session.ts";
 
 /** Of one turn: then the other direction is looked at. */
 const FRAMES_A_TURN = 64;
+const FRAMES_AT_ONCE = 8;
 const OUT_BYTES_A_TURN = 400_000;
-const CAPTURE_BUFFER_BYTES = 32 << 20;
+/** That may wait to be captured. */
+const CAPTURE_FRAMES = 256;
 const SOCKET_BUFFER_BYTES = 8 << 20;
 const WRITABLE_MS = 20;
 /** Timers are looked at so often under load. */
@@ -39,25 +40,24 @@ const PMTUDISC_PROBE = 3;
 const UDP_GRO = 104;
 const VLAN_TAG_BYTES = 4;
 const MACS_BYTES = 12;
+const ETHERNET_BYTES = 14;
 
 export class SleeveEngine {
   readonly #setup: SleeveSetup;
   readonly #tell: (event: SleeveEvent) => void;
   readonly #fds: { readonly ipv4: number; readonly ipv6: number };
-  readonly #capture: Capture;
+  readonly #capture: RingCapture;
   readonly #packetFd: number;
   readonly #outbox: Outbox;
   readonly #injector: Injector;
   readonly #inbox: Inbox;
   readonly #poll: PollSet;
-  // Room for a tag before the frame, which stands behind the header of the sleeve link.
-  readonly #frame = Arena.allocate(VLAN_TAG_BYTES + SLEEVE_HEADER.size + FRAME_BYTES_MAX + 64);
   readonly #command = new Uint8Array(new ArrayBuffer(4096));
   readonly #keys = new Map<number, ReceiveKey>();
   readonly #sessions = new Map<number, Session>();
   /** Whom frames are sent by. */
   readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
-  #unknownNeighbour = 0;
+  readonly #drops = { unknownNeighbour: 0, stranger: 0 };
   #isOver = false;
   #now = performance.now();
 
@@ -68,15 +68,11 @@ export class SleeveEngine {
     using undo = new DisposableStack();
     this.#fds = openSockets(setup.port, setup.host);
     undo.defer(() => closeAll(this.#fds));
-    const options = {
-      direction: "in",
-      bufferBytes: CAPTURE_BUFFER_BYTES,
-      snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size,
-    } as const;
-    this.#capture = undo.use(Capture.open(setup.captureLink, options));
+    const options = { frames: CAPTURE_FRAMES, snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size };
+    this.#capture = undo.use(RingCapture.open(setup.captureLink, options, (at, length) => this.#hand(at, length)));
     this.#packetFd = openPacketSender(setup.captureLink);
     undo.defer(() => close(this.#packetFd));
-    this.#outbox = new Outbox(this.#fds, (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0);
+    this.#outbox = new Outbox({ ...this.#fds, waitWritable: (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0 });
     this.#injector = new Injector(this.#packetFd);
     this.#inbox = new Inbox(
       {
@@ -119,21 +115,23 @@ export class SleeveEngine {
   #sendTurn(): boolean {
     let frames = 0;
     while (frames < FRAMES_A_TURN && this.#outbox.pendingBytes < OUT_BYTES_A_TURN) {
-      const length = this.#capture.nextInto(this.#frame, VLAN_TAG_BYTES, SLEEVE_HEADER.size + FRAME_BYTES_MAX);
-      if (length === 0) break;
-      frames++;
-      this.#hand(length);
+      const taken = this.#capture.deliver(FRAMES_AT_ONCE);
+      frames += taken;
+      if (taken < FRAMES_AT_ONCE) break;
     }
-    if (frames > 0) this.#outbox.flush();
+    if (frames > 0) this.#outbox.flush(this.#now);
     return frames > 0;
   }
-  #hand(length: number): void {
-    const { view, bytes } = this.#frame;
-    const header = VLAN_TAG_BYTES;
-    if (length < SLEEVE_HEADER.size + 14 || view.getUint16(header + SLEEVE_HEADER.ethertype) !== SLEEVE_ETHERTYPE) return;
+  /** A frame from the switch, behind the header of the sleeve link. */
+  #hand(header: number, length: number): void {
+    const { view, bytes } = this.#capture.memory;
+    if (length < SLEEVE_HEADER.size + ETHERNET_BYTES || view.getUint16(header + SLEEVE_HEADER.ethertype) !== SLEEVE_ETHERTYPE) {
+      this.#drops.stranger++;
+      return;
+    }
     const session = this.#used[view.getUint16(header + SLEEVE_HEADER.neighbour) % NEIGHBOURS];
     if (!session) {
-      this.#unknownNeighbour++;
+      this.#drops.unknownNeighbour++;
       return;
     }
     const ttlVni = view.getUint32(header + SLEEVE_HEADER.ttlVni);
@@ -150,13 +148,16 @@ export class SleeveEngine {
       view.setUint16(at + MACS_BYTES + 2, tci);
       frameBytes += VLAN_TAG_BYTES;
     }
-    this.#outbox.frame(session, ttlVni, this.#frame, at, frameBytes, gsoBytes, this.#now);
+    this.#outbox.frame(session, ttlVni, this.#capture.memory, at, frameBytes, gsoBytes, this.#now);
   }
 
   #receiveTurn(): boolean {
     let any = false;
     for (const fd of [this.#fds.ipv4, this.#fds.ipv6]) if (fd >= 0 && this.#inbox.receive(fd, this.#now)) any = true;
-    if (any) this.#injector.flush();
+    if (any) {
+      this.#injector.flush();
+      this.#outbox.flush(this.#now); // answers
+    }
     return any;
   }
 
@@ -197,32 +198,37 @@ export class SleeveEngine {
       send: (to, kind, payload, sizeBytes = 0) => this.#outbox.control(to, kind, payload, sizeBytes, this.#now),
       newIndex: () => this.#newIndex(),
       addReceiveKey: (key) => void this.#keys.set(key.index, key),
-      dropReceiveKey: (key) => void (this.#keys.get(key.index) === key && this.#keys.delete(key.index)),
+      dropReceiveKey: (key) => this.#dropReceiveKey(key),
       up: (up) => this.#up(up),
       mtuChanged: (changed) => this.#tell({ type: "mtu", localIndex: changed.localIndex, bytes: changed.innerBytes }),
     });
     this.#sessions.set(session.localIndex, opened);
     this.#used[session.neighbour] ??= opened;
     opened.start(this.#now);
+    this.#outbox.flush(this.#now);
   }
   #up(session: Session): void {
     const before = this.#used[session.neighbour];
     this.#used[session.neighbour] = session;
     if (before !== session) before?.retire(this.#now);
     this.#tell({ type: "up", localIndex: session.localIndex });
-    session.greet(this.#now); // the other end may wait for it
   }
   #remove(session: Session | undefined): void {
     if (!session) return;
     session.close();
     this.#inbox.forget(session);
     this.#sessions.delete(session.localIndex);
-    if (this.#used[session.neighbour] === session) this.#used[session.neighbour] = undefined;
+    if (this.#used[session.neighbour] !== session) return;
+    this.#used[session.neighbour] = [...this.#sessions.values()].findLast((other) => other.neighbour === session.neighbour);
   }
   #moved(session: Session): void {
     const { view, bytes } = session.name;
     const address = ipFromBytes(session.isIpv6 ? bytes.slice(8, 24) : bytes.slice(4, 8));
     this.#tell({ type: "moved", localIndex: session.localIndex, address, port: view.getUint16(2) });
+  }
+  #dropReceiveKey(key: ReceiveKey): void {
+    if (this.#keys.get(key.index) === key) this.#keys.delete(key.index);
+    this.#inbox.forgetKey(key);
   }
   #newIndex(): number {
     for (;;) {
@@ -256,6 +262,7 @@ export class SleeveEngine {
       if (session.dueAt() <= this.#now) session.due(this.#now);
       if (session.isOver) this.#remove(session);
     }
+    this.#outbox.flush(this.#now);
   }
   #waitMs(): number {
     let dueAt = Number.POSITIVE_INFINITY;
@@ -269,18 +276,18 @@ export class SleeveEngine {
     return {
       captured: received,
       injected: this.#injector.frames,
-      segments: this.#outbox.segments,
       drops: {
         ...this.#outbox.drops,
         ...this.#inbox.drops,
         ...this.#injector.drops,
         captureFull: dropped,
-        unknownNeighbour: this.#unknownNeighbour,
+        ...this.#drops,
       },
       sessions: [...this.#sessions.values()].map((session) => ({
         localIndex: session.localIndex,
         neighbour: session.neighbour,
         isUp: session.isUp,
+        segments: session.segments,
         innerBytes: session.innerBytes,
         pathMtuBytes: session.mtu.bytes,
         ...session.counts,

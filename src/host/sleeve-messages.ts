@@ -18,6 +18,8 @@ export interface SleeveSessionFigures {
   readonly localIndex: number;
   readonly neighbour: number;
   readonly isUp: boolean;
+  /** The kernel takes several datagrams as one (UDP_SEGMENT). */
+  readonly segments: boolean;
   readonly innerBytes: number;
   readonly pathMtuBytes: number;
   readonly sent: number;
@@ -29,8 +31,6 @@ export interface SleeveSessionFigures {
 export interface SleeveFigures {
   readonly captured: number;
   readonly injected: number;
-  /** The kernel makes segments of large sends. */
-  readonly segments: boolean;
   readonly drops: Readonly<Record<string, number>>;
   readonly sessions: readonly SleeveSessionFigures[];
 }

@@ -2,21 +2,32 @@
 // One neighbour as the sleeve's Worker knows it: its keys, where it is, what fits on the way. Sends nothing itself: what should go out is asked
 // of its port.
 import { Arena } from "../../native/ffi.ts";
-import { inetAddress } from "../../native/libc/sockaddr.ts";
-import { PacketCipher } from "../../native/libsodium/in-place.ts";
+import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
+import { PacketCipher } from "../../native/libsodium/packet-cipher.ts";
 import { newSecretKey, publicKeyOf, sharedSecret } from "../../native/libsodium/x25519.ts";
 import { type Ip, ipBytes, isIpv6 } from "../net/ip.ts";
 import type { SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
-import { FRAME_RECORD_BYTES, HEADER_BYTES, IP_UDP_BYTES, RECORD, REKEY_BYTES, TAG_BYTES } from "../overlay/sleeve/datagram.ts";
-import { deriveKeys, nextSecret } from "../overlay/sleeve/keys.ts";
+import {
+  CLEAR_MODE,
+  FRAME_RECORD_BYTES,
+  HEADER_BYTES,
+  IP_UDP_BYTES,
+  RECORD,
+  REKEY_BYTES,
+  TAG_BYTES,
+} from "../overlay/sleeve/datagram.ts";
+import { deriveKeys, nextSecret, type SessionKeys } from "../overlay/sleeve/keys.ts";
 import { PathMtu } from "../overlay/sleeve/path-mtu.ts";
 import { ReplayWindow } from "../overlay/sleeve/replay-window.ts";
 import { sodiumSealing } from "./sealing.ts";
 
 /** Under the 30 s after which common NATs forget. */
 const KEEP_ALIVE_MS = 20_000;
-/** Until the other end has been heard for the first time. */
-const GREET_MS = 200;
+/** Until the other end has been heard for the first time; each pause is twice the one before. */
+const GREET_MS = 100;
+const GREET_MAX_MS = 5_000;
+/** A kernel or device that made no segments is asked again after so long. */
+const SEGMENTS_AGAIN_MS = 600_000;
 /** A key in use is replaced at this age; the other end gets its chance to answer before REKEY_LIMIT_MS. */
 const REKEY_MS = 100_000;
 const REKEY_RETRY_MS = 1_000;
@@ -31,6 +42,8 @@ const ETHERNET_BYTES = 14;
 export interface SendKey {
   readonly remoteIndex: number;
   readonly cipher: PacketCipher | undefined;
+  /** Goes into the upper half of every counter. */
+  readonly mode: number;
   /** Of the next datagram. */
   counter: number;
   readonly since: number;
@@ -71,6 +84,8 @@ export class Session {
   isIpv6 = false;
   /** Plaintext that fits into one datagram. */
   payloadBytes = 0;
+  /** What an IP packet spends beside it. */
+  overheadBytes = 0;
   isUp = false;
   fragmentId = 0;
   sentAt: number;
@@ -79,6 +94,8 @@ export class Session {
   readonly mtu: PathMtu;
   readonly #ports: SessionPorts;
   #sendKey: SendKey;
+  #greetMs = GREET_MS;
+  #segmentsAgainAt = 0;
   #receiveKeys: ReceiveKey[] = [];
   #chain: Uint8Array | undefined;
   /** Initiator: the offer that waits for its answer. */
@@ -97,8 +114,8 @@ export class Session {
     this.sentAt = now;
     this.heardAt = now;
     this.mtu = new PathMtu(largestMtuBytes, (sizeBytes) => this.#probe(sizeBytes));
-    const keys = session.secret && deriveKeys(sodiumSealing, Uint8Array.from(session.secret), session.initiator);
-    if (session.secret) sodiumSealing.wipe(session.secret);
+    const context = { ...session, isInitiator: session.initiator };
+    const keys = session.secret && deriveKeys(sodiumSealing, session.secret, context);
     this.#chain = keys?.chain;
     this.#sendKey = this.#makeSendKey(session.remoteIndex, keys?.send, now);
     this.#addReceiveKey(session.localIndex, keys?.receive);
@@ -107,6 +124,17 @@ export class Session {
 
   get sendKey(): SendKey {
     return this.#sendKey;
+  }
+  /** The kernel takes several datagrams as one. */
+  get segments(): boolean {
+    return this.#segmentsAgainAt === 0;
+  }
+  refuseSegments(now: number): void {
+    this.#segmentsAgainAt = now + SEGMENTS_AGAIN_MS;
+  }
+  /** Our own link does not take datagrams of this size. */
+  linkRefuses(datagramBytes: number, now: number): void {
+    if (this.mtu.refused(datagramBytes + IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"], now)) this.#resize();
   }
   /** No frame may be sent any more with the present key. */
   isExhausted(now: number): boolean {
@@ -126,8 +154,8 @@ export class Session {
     this.#resize();
   }
   /** The sender of an authentic datagram, as the kernel wrote it. True: it was elsewhere before. */
-  movedTo(view: DataView, at: number): boolean {
-    const isIpv6Name = view.getUint16(at, true) === 10; // AF_INET6
+  movedTo(view: DataView, at: number, now: number): boolean {
+    const isIpv6Name = view.getUint16(at, true) === AF.INET6;
     const bytes = isIpv6Name ? SOCKADDR_BYTES : 16;
     let isSame = isIpv6Name === this.isIpv6;
     for (let i = 0; isSame && i < bytes; i += 4) {
@@ -139,14 +167,15 @@ export class Session {
     for (let i = 0; i < bytes; i++) this.name.bytes[i] = view.getUint8(at + i);
     this.nameBytes = bytes;
     this.isIpv6 = isIpv6Name;
+    this.#segmentsAgainAt = 0;
     this.#resize();
+    if (this.isUp) this.mtu.start(now);
     return true;
   }
 
-  /** Begins: greets the other end and looks for the path's MTU. */
+  /** Begins: greets the other end until it is heard. */
   start(now: number): void {
     this.greet(now);
-    this.mtu.start(now);
   }
   greet(now: number): void {
     this.sentAt = now;
@@ -159,20 +188,28 @@ export class Session {
     if (this.isUp) return;
     this.isUp = true;
     this.#ports.up(this);
+    this.greet(now); // the other end may wait for it
+    this.mtu.start(now);
   }
 
   /** When `due` wants to be called. */
   dueAt(): number {
-    const next = this.isUp ? this.sentAt + KEEP_ALIVE_MS : this.sentAt + GREET_MS;
-    const rekey = this.#offer ? this.#offer.sentAt + REKEY_RETRY_MS : this.#rekeyAt();
-    return Math.min(next, this.mtu.dueAt, rekey, ...this.#receiveKeys.map((key) => key.expiresAt));
+    let dueAt = Math.min(this.#greetAt(), this.mtu.dueAt, this.#offer ? this.#offer.sentAt + REKEY_RETRY_MS : this.#rekeyAt());
+    for (const key of this.#receiveKeys) dueAt = Math.min(dueAt, key.expiresAt);
+    return dueAt;
   }
   due(now: number): void {
-    for (const key of this.#receiveKeys.filter(({ expiresAt }) => expiresAt <= now)) this.#removeReceiveKey(key);
+    for (const key of this.#receiveKeys) if (key.expiresAt <= now) this.#removeReceiveKey(key);
     if (this.mtu.due(now)) this.#resize();
     if (this.#offer && now - this.#offer.sentAt >= REKEY_RETRY_MS) this.#sendOffer(now);
     else if (!this.#offer && now >= this.#rekeyAt()) this.#makeOffer(now);
-    if (now - this.sentAt >= (this.isUp ? KEEP_ALIVE_MS : GREET_MS)) this.greet(now);
+    if (this.#segmentsAgainAt !== 0 && now >= this.#segmentsAgainAt) this.#segmentsAgainAt = 0;
+    if (now < this.#greetAt()) return;
+    this.greet(now);
+    if (!this.isUp) this.#greetMs = Math.min(GREET_MAX_MS, this.#greetMs * 2);
+  }
+  #greetAt(): number {
+    return this.sentAt + (this.isUp ? KEEP_ALIVE_MS : this.#greetMs);
   }
   /** The session's successor is in use: this one is listened to for a little longer. */
   retire(now: number): void {
@@ -200,9 +237,10 @@ export class Session {
     this.#ports.send(this, RECORD.mtuProbe, payload, sizeBytes);
   }
   #resize(): void {
-    const overhead = IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"] + HEADER_BYTES + (this.#sendKey.cipher ? TAG_BYTES : 0);
     const before = this.payloadBytes;
-    this.payloadBytes = this.mtu.bytes - overhead;
+    const sealing = HEADER_BYTES + (this.#sendKey.cipher ? TAG_BYTES : 0);
+    this.overheadBytes = IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"] + sealing;
+    this.payloadBytes = this.mtu.bytes - this.overheadBytes;
     if (before !== this.payloadBytes) this.#ports.mtuChanged(this);
   }
 
@@ -236,10 +274,13 @@ export class Session {
     const secretKey = newSecretKey();
     const publicKey = publicKeyOf(secretKey);
     const theirs = offered.subarray(4);
-    const next = this.#next(secretKey, theirs, { initiator: theirs, responder: publicKey });
+    const localIndex = this.#ports.newIndex();
+    const remoteIndex = new DataView(offered.buffer).getUint32(0);
+    const publicKeys = { initiator: theirs, responder: publicKey };
+    const next = this.#next(secretKey, theirs, publicKeys, localIndex, remoteIndex);
     if (!next) return false;
-    const receive = this.#addReceiveKey(this.#ports.newIndex(), next.receive);
-    const send = this.#makeSendKey(new DataView(offered.buffer).getUint32(0), next.send, now);
+    const receive = this.#addReceiveKey(localIndex, next.receive);
+    const send = this.#makeSendKey(remoteIndex, next.send, now);
     this.#answer = { offered, bytes: rekeyBytes(receive.index, publicKey), receive, send };
     return true;
   }
@@ -247,20 +288,29 @@ export class Session {
   answered(payload: Uint8Array, now: number): void {
     const offer = this.#offer;
     if (!offer || payload.length !== REKEY_BYTES) return;
-    const theirs = Uint8Array.from(payload.subarray(4));
-    const next = this.#next(offer.secretKey, theirs, { initiator: offer.publicKey, responder: theirs });
-    if (!next) return;
     this.#offer = undefined;
-    const receive = this.#addReceiveKey(offer.index, next.receive);
+    const theirs = Uint8Array.from(payload.subarray(4));
     const remoteIndex = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+    const publicKeys = { initiator: offer.publicKey, responder: theirs };
+    const next = this.#next(offer.secretKey, theirs, publicKeys, offer.index, remoteIndex);
+    if (!next) return;
+    const receive = this.#addReceiveKey(offer.index, next.receive);
     this.#switchTo(this.#makeSendKey(remoteIndex, next.send, now), receive, now);
     this.greet(now); // so that the other end changes over too
   }
-  #next(secretKey: Uint8Array, theirs: Uint8Array, publicKeys: { initiator: Uint8Array; responder: Uint8Array }) {
+  /** undefined: their key is of no use. */
+  #next(
+    secretKey: Uint8Array,
+    theirs: Uint8Array,
+    publicKeys: { initiator: Uint8Array; responder: Uint8Array },
+    localIndex: number,
+    remoteIndex: number,
+  ): SessionKeys | undefined {
     const shared = sharedSecret(secretKey, theirs);
     sodiumSealing.wipe(secretKey);
     if (!shared || !this.#chain) return undefined;
-    const keys = deriveKeys(sodiumSealing, nextSecret(sodiumSealing, this.#chain, shared, publicKeys), this.isInitiator);
+    const context = { isInitiator: this.isInitiator, cipher: this.cipherName, localIndex, remoteIndex };
+    const keys = deriveKeys(sodiumSealing, nextSecret(sodiumSealing, this.#chain, shared, publicKeys), context);
     sodiumSealing.wipe(this.#chain);
     this.#chain = keys.chain;
     return keys;
@@ -274,7 +324,8 @@ export class Session {
     this.counts.rekeys++;
   }
   #makeSendKey(remoteIndex: number, key: Uint8Array | undefined, now: number): SendKey {
-    return { remoteIndex, cipher: this.#cipherOf(key), counter: 0, since: now };
+    const cipher = this.#cipherOf(key);
+    return { remoteIndex, cipher, mode: cipher ? 0 : CLEAR_MODE, counter: 0, since: now };
   }
   #addReceiveKey(index: number, key: Uint8Array | undefined): ReceiveKey {
     const receive = new ReceiveKey(index, this, this.#cipherOf(key));

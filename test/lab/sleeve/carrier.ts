@@ -2,9 +2,9 @@
 // A sleeve in a process of its own, so that it can live in another network namespace: orders come as lines of JSON, what happens is told the
 // same way. Ends with its standard input.
 import { Sleeve } from "../../../src/host/sleeve.ts";
-import type { SleeveCipher } from "../../../src/overlay/carriers.ts";
 import type { ShortId } from "../../../src/mesh/peer-name.ts";
 import type { Ip } from "../../../src/net/ip.ts";
+import type { SleeveCipher } from "../../../src/overlay/carriers.ts";
 
 export interface Opening {
   readonly neighbour: number;

@@ -3,9 +3,10 @@
 // overlay would open them.
 //
 //   guest ── port │ bridge, switch ── vethwe-sleeve ══ vethwe-pcap ── Worker ── UDP ── u1 ══ u1 ── …
-import type { SleeveFigures, SleeveSessionFigures } from "../../../src/host/sleeve-messages.ts";
-import { ensureSleeveLink } from "../../../src/host/sleeve-link.ts";
+
 import { Links } from "../../../src/host/links.ts";
+import { ensureSleeveLink } from "../../../src/host/sleeve-link.ts";
+import type { SleeveFigures, SleeveSessionFigures } from "../../../src/host/sleeve-messages.ts";
 import { macFromNumber } from "../../../src/net/mac.ts";
 import type { SleeveCipher } from "../../../src/overlay/carriers.ts";
 import type { DatapathPlan } from "../../../src/overlay/plan.ts";
@@ -25,7 +26,15 @@ export interface SleevesOptions extends Omit<WorldOptions, "bare"> {
   readonly sessions?: "none";
 }
 
-type Told = { readonly event: string; readonly localIndex?: number; readonly bytes?: number; readonly address?: string; readonly port?: number; readonly reason?: string; readonly figures?: SleeveFigures };
+type Told = {
+  readonly event: string;
+  readonly localIndex?: number;
+  readonly bytes?: number;
+  readonly address?: string;
+  readonly port?: number;
+  readonly reason?: string;
+  readonly figures?: SleeveFigures;
+};
 
 /** One host's sleeve. */
 export class Carrier {
@@ -48,7 +57,9 @@ export class Carrier {
     });
   }
   async ready(): Promise<void> {
-    await waitFor(`the sleeve of ${this.node.name}`, () => this.told.some(({ event }) => event === "ready"), { show: () => this.#stderr });
+    await waitFor(`the sleeve of ${this.node.name}`, () => this.told.some(({ event }) => event === "ready"), {
+      show: () => this.#stderr,
+    });
   }
   get pid(): number {
     return this.#child.pid;
