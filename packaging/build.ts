@@ -11,7 +11,7 @@ import { buildBpfObjects } from "../native/bpf/build.ts";
 const TARGETS = { x64: "bun-linux-x64", arm64: "bun-linux-arm64" } as const;
 
 // Each Worker file is an entry point of its own; Bun does not find them by itself.
-const ENTRY_POINTS = ["src/main.ts", "src/host/sleeve-worker.ts"];
+const ENTRY_POINTS = ["src/main.ts", "src/sleeve-worker.ts"];
 
 function isTarget(text: string): text is keyof typeof TARGETS {
   return text in TARGETS;

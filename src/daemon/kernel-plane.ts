@@ -5,7 +5,7 @@ import { type EnsuredBridge, ensureBridge } from "../host/bridge.ts";
 import type { BridgePlan } from "../host/bridge-plan.ts";
 import { Datapath } from "../host/datapath.ts";
 import { preparePins, removePins } from "../host/datapath-pins.ts";
-import { Links } from "../host/links.ts";
+import { type Link, Links } from "../host/links.ts";
 import { ensureSleeveLink } from "../host/sleeve-link.ts";
 import { hostAddresses, pathTo } from "../host/underlay.ts";
 import type { Ip } from "../net/ip.ts";
@@ -114,6 +114,10 @@ export class KernelPlane implements Switch, Disposable {
   read(): DatapathPlan | undefined {
     return this.#datapath.read();
   }
+  /** Largest packet that any of the host's own links takes. */
+  underlayMtuBytes(): number {
+    return Math.max(DEFAULT_UNDERLAY_MTU, ...underlayLinks(this.links, this.#plan.bridge).map((link) => link.mtuBytes));
+  }
   /** Index of WireGuard's link; undefined: there is none. */
   setWireguard(ifindex: number | undefined): void {
     this.#wireguard = ifindex;
@@ -161,11 +165,15 @@ export class KernelPlane implements Switch, Disposable {
   }
 }
 
-function automaticMtu(links: Links, bridge: string, overheadBytes: number): number {
+/** Links of the host that have addresses and are not ours. */
+function underlayLinks(links: Links, bridge: string): Link[] {
   const own = new Set([bridge, WIREGUARD_LINK]);
   const addresses = hostAddresses(links, bridge).filter(({ linkName }) => !own.has(linkName));
   const names = new Set(addresses.map((address) => address.linkName));
-  const underlay = links.list().filter((link) => names.has(link.name));
-  const smallest = underlay.reduce((least, link) => Math.min(least, link.mtuBytes), Number.POSITIVE_INFINITY);
+  return links.list().filter((link) => names.has(link.name));
+}
+
+function automaticMtu(links: Links, bridge: string, overheadBytes: number): number {
+  const smallest = underlayLinks(links, bridge).reduce((least, link) => Math.min(least, link.mtuBytes), Number.POSITIVE_INFINITY);
   return (Number.isFinite(smallest) ? smallest : DEFAULT_UNDERLAY_MTU) - overheadBytes;
 }

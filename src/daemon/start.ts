@@ -10,6 +10,8 @@ import { KernelWatch } from "../host/kernel-watch.ts";
 import { logOutput } from "../host/log-output.ts";
 import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
+import { Sleeve, sleeveCiphers } from "../host/sleeve.ts";
+import { CAPTURE_END } from "../host/sleeve-link.ts";
 import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
@@ -35,6 +37,7 @@ import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
 import { removeKernelObjects } from "./reset.ts";
+import { SleeveControl } from "./sleeve-control.ts";
 import type { RouterParts } from "./status-model.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -198,6 +201,18 @@ function createMesh(
   });
   owned.defer(() => transport.stop());
   const fastdp = !config.noFastdp;
+  const sleeve = new SleeveControl(sleeveCiphers(), {
+    clock,
+    log,
+    start: (news) =>
+      Sleeve.open(
+        { port: config.port, host: config.host, captureLink: CAPTURE_END, largestMtuBytes: kernel.underlayMtuBytes() },
+        news,
+      ),
+    mtu: (session, bytes) => overlay.sleeveMtu(session.neighbour, bytes),
+    lost: (reason) => overlay.sleeveLost(reason),
+  });
+  owned.use(sleeve);
   const overlay: Overlay = new Overlay(
     { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
     {
@@ -207,8 +222,8 @@ function createMesh(
       counters,
       sealing: sodiumSealing,
       switch: kernel,
-      sleeve: "not built",
-      wireguard: "not built",
+      sleeve,
+      wireguard: "this build has no WireGuard",
       replies: () => kernel.datapath.probeReplies(),
       alive: (peer, rttMs) => mesh.pathReply(peer, rttMs),
     },
@@ -225,7 +240,7 @@ function createMesh(
       connectionLimit: config.connLimit,
       passwordSet: config.passwords.length > 0,
       trusts,
-      transports: transportNames({ fastdp, wireguard: false, sleeve: false }),
+      transports: transportNames({ fastdp, wireguard: false, sleeve: true }),
       revoked: loadRevoked(store),
       restored,
     },

@@ -8,6 +8,9 @@ import type { SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
 import { encodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import type { SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
 
+// In the executable every file lies beside every other, here it does not.
+const WORKER = new URL(import.meta.url.includes("$bunfs") ? "./sleeve-worker.ts" : "../sleeve-worker.ts", import.meta.url).href;
+
 /** Best first. */
 export function sleeveCiphers(): SleeveCipher[] {
   return hasAes256Gcm() ? ["aes256gcm", "chacha20poly1305"] : ["chacha20poly1305"];
@@ -37,13 +40,14 @@ export class Sleeve implements AsyncDisposable {
   #figures: ((figures: SleeveFigures) => void)[] = [];
   #isOver = false;
   #isStopping = false;
+  #isReady = false;
 
   private constructor(options: SleeveOptions, listener: SleeveListener) {
     this.#listener = listener;
     const [ours, theirs] = socketPair(SOCK.SEQPACKET | SOCK.NONBLOCK);
     this.#commandFd = ours;
     const setup: SleeveSetup = { ...options, host: options.host, commandFd: theirs };
-    this.#worker = new Worker(new URL("./sleeve-worker.ts", import.meta.url).href, { smol: true });
+    this.#worker = new Worker(WORKER, { smol: true });
     this.#worker.onmessage = ({ data }: MessageEvent<SleeveEvent>) => this.#heard(data);
     this.#worker.onerror = (event) => this.#ended(event.message);
     this.#over.promise.finally(() => close(theirs));
@@ -92,6 +96,7 @@ export class Sleeve implements AsyncDisposable {
   #heard(event: SleeveEvent): void {
     switch (event.type) {
       case "ready":
+        this.#isReady = true;
         this.#ready.resolve();
         return;
       case "up":
@@ -119,6 +124,6 @@ export class Sleeve implements AsyncDisposable {
     this.#worker.terminate();
     close(this.#commandFd);
     this.#over.resolve();
-    if (!this.#isStopping && reason !== undefined) this.#listener.failed(reason);
+    if (this.#isReady && !this.#isStopping) this.#listener.failed(reason ?? "it ended");
   }
 }

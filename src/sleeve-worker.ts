@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry point of the sleeve's Worker: takes its setup by the first message, then runs the engine until it ends.
-import { errorText } from "../runtime/errors.ts";
-import { SleeveEngine } from "./sleeve-engine.ts";
-import type { SleeveEvent, SleeveSetup } from "./sleeve-messages.ts";
+
+import { SleeveEngine } from "./host/sleeve-engine.ts";
+import type { SleeveEvent, SleeveSetup } from "./host/sleeve-messages.ts";
+import { errorText } from "./runtime/errors.ts";
 
 declare const self: Worker;
 
