@@ -3,22 +3,22 @@
 // poll() and never returns to an event loop while it runs.
 
 import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
-import { isSystemError } from "../../native/errno.ts";
 import { close, POLL, poll } from "../../native/libc/fd.ts";
 import { openPacketSender } from "../../native/libc/packet-socket.ts";
 import { PollSet } from "../../native/libc/poll-set.ts";
-import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
-import { bind, recv, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "../../native/libc/socket.ts";
+import { recv } from "../../native/libc/socket.ts";
 import { RingCapture } from "../../native/libpcap/ring.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
-import { type Ip, ipBytes, ipFromBytes, isIpv6 } from "../net/ip.ts";
+import { ipFromBytes } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
 import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import { Inbox } from "./sleeve-inbox.ts";
 import { Injector } from "./sleeve-injector.ts";
+import type { ReceiveKey } from "./sleeve-keyring.ts";
 import type { SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
 import { Outbox } from "./sleeve-outbox.ts";
-import { type ReceiveKey, Session } from "./sleeve-session.ts";
+import { Session } from "./sleeve-session.ts";
+import { closeSleeveSockets, openSleeveSockets, type SleeveSockets } from "./sleeve-sockets.ts";
 
 /** Of one turn: then the other direction is looked at. */
 const FRAMES_A_TURN = 64;
@@ -26,18 +26,10 @@ const FRAMES_AT_ONCE = 8;
 const OUT_BYTES_A_TURN = 400_000;
 /** That may wait to be captured. */
 const CAPTURE_FRAMES = 256;
-const SOCKET_BUFFER_BYTES = 8 << 20;
 const WRITABLE_MS = 20;
 /** Timers are looked at so often under load. */
 const TICK_MS = 25;
 const NEIGHBOURS = 4096;
-/** netinet/in.h, linux/in6.h, linux/udp.h */
-const IPPROTO = { IP: 0, UDP: 17, IPV6: 41 } as const;
-const IP_MTU_DISCOVER = 10;
-const IPV6_MTU_DISCOVER = 23;
-const IPV6_V6ONLY = 26;
-const PMTUDISC_PROBE = 3;
-const UDP_GRO = 104;
 const VLAN_TAG_BYTES = 4;
 const MACS_BYTES = 12;
 const ETHERNET_BYTES = 14;
@@ -45,7 +37,7 @@ const ETHERNET_BYTES = 14;
 export class SleeveEngine {
   readonly #setup: SleeveSetup;
   readonly #tell: (event: SleeveEvent) => void;
-  readonly #fds: { readonly ipv4: number; readonly ipv6: number };
+  readonly #fds: SleeveSockets;
   readonly #capture: RingCapture;
   readonly #packetFd: number;
   readonly #outbox: Outbox;
@@ -53,7 +45,7 @@ export class SleeveEngine {
   readonly #inbox: Inbox;
   readonly #poll: PollSet;
   readonly #command = new Uint8Array(new ArrayBuffer(4096));
-  readonly #keys = new Map<number, ReceiveKey>();
+  readonly #keys = new Map<number, ReceiveKey<Session>>();
   readonly #sessions = new Map<number, Session>();
   /** Whom frames are sent by. */
   readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
@@ -66,8 +58,8 @@ export class SleeveEngine {
     this.#setup = setup;
     this.#tell = tell;
     using undo = new DisposableStack();
-    this.#fds = openSockets(setup.port, setup.host);
-    undo.defer(() => closeAll(this.#fds));
+    this.#fds = openSleeveSockets(setup.port, setup.host);
+    undo.defer(() => closeSleeveSockets(this.#fds));
     const options = { frames: CAPTURE_FRAMES, snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size };
     this.#capture = undo.use(RingCapture.open(setup.captureLink, options, (at, length) => this.#hand(at, length)));
     this.#packetFd = openPacketSender(setup.captureLink);
@@ -106,10 +98,10 @@ export class SleeveEngine {
   }
 
   #close(): void {
-    for (const session of [...this.#sessions.values()]) session.close();
+    for (const session of [...this.#sessions.values()]) session.keys.close();
     this.#capture[Symbol.dispose]();
     close(this.#packetFd);
-    closeAll(this.#fds);
+    closeSleeveSockets(this.#fds);
   }
 
   #sendTurn(): boolean {
@@ -210,12 +202,12 @@ export class SleeveEngine {
   #up(session: Session): void {
     const before = this.#used[session.neighbour];
     this.#used[session.neighbour] = session;
-    if (before !== session) before?.retire(this.#now);
+    if (before !== session) before?.keys.retire(this.#now);
     this.#tell({ type: "up", localIndex: session.localIndex });
   }
   #remove(session: Session | undefined): void {
     if (!session) return;
-    session.close();
+    session.keys.close();
     this.#inbox.forget(session);
     this.#sessions.delete(session.localIndex);
     if (this.#used[session.neighbour] !== session) return;
@@ -226,7 +218,7 @@ export class SleeveEngine {
     const address = ipFromBytes(session.isIpv6 ? bytes.slice(8, 24) : bytes.slice(4, 8));
     this.#tell({ type: "moved", localIndex: session.localIndex, address, port: view.getUint16(2) });
   }
-  #dropReceiveKey(key: ReceiveKey): void {
+  #dropReceiveKey(key: ReceiveKey<Session>): void {
     if (this.#keys.get(key.index) === key) this.#keys.delete(key.index);
     this.#inbox.forgetKey(key);
   }
@@ -247,10 +239,10 @@ export class SleeveEngine {
         if (payload.length >= 2) session.mtuAnswered((payload[0]! << 8) | payload[1]!, this.#now);
         return;
       case RECORD.rekeyOffer:
-        session.offered(payload, this.#now);
+        session.keys.offered(payload, this.#now);
         return;
       case RECORD.rekeyAnswer:
-        session.answered(payload, this.#now);
+        session.rekeyAnswered(payload, this.#now);
         return;
     }
   }
@@ -260,7 +252,7 @@ export class SleeveEngine {
   #due(): void {
     for (const session of this.#sessions.values()) {
       if (session.dueAt() <= this.#now) session.due(this.#now);
-      if (session.isOver) this.#remove(session);
+      if (session.keys.isOver) this.#remove(session);
     }
     this.#outbox.flush(this.#now);
   }
@@ -291,60 +283,8 @@ export class SleeveEngine {
         innerBytes: session.innerBytes,
         pathMtuBytes: session.mtu.bytes,
         ...session.counts,
+        rekeys: session.keys.rekeys,
       })),
     };
   }
-}
-
-/** One for each family, -1 where the host has none or another address was asked for. @throws {SystemError} EADDRINUSE */
-function openSockets(port: number, host: Ip | undefined): { ipv4: number; ipv6: number } {
-  const fds = { ipv4: -1, ipv6: -1 };
-  try {
-    if (host === undefined || !isIpv6(host)) fds.ipv4 = openSocket(AF.INET, port, host ?? ("0.0.0.0" as Ip));
-    if (host === undefined || isIpv6(host)) fds.ipv6 = openIpv6(port, host);
-    return fds;
-  } catch (thrown) {
-    closeAll(fds);
-    throw thrown;
-  }
-}
-function openIpv6(port: number, host: Ip | undefined): number {
-  try {
-    return openSocket(AF.INET6, port, host ?? ("::" as Ip));
-  } catch (thrown) {
-    if (host === undefined && isSystemError(thrown, "EAFNOSUPPORT", "EADDRNOTAVAIL")) return -1;
-    throw thrown;
-  }
-}
-function openSocket(family: number, port: number, host: Ip): number {
-  const fd = socket(family, SOCK.DGRAM | SOCK.NONBLOCK, 0);
-  try {
-    const isV6 = family === AF.INET6;
-    if (isV6) setIntOption(fd, IPPROTO.IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
-    const [level, option] = isV6 ? [IPPROTO.IPV6, IPV6_MTU_DISCOVER] : [IPPROTO.IP, IP_MTU_DISCOVER];
-    setIntOption(fd, level, option, PMTUDISC_PROBE, "MTU_DISCOVER");
-    for (const [buffer, name] of [
-      [SO.RCVBUFFORCE, "SO_RCVBUFFORCE"],
-      [SO.SNDBUFFORCE, "SO_SNDBUFFORCE"],
-    ] as const) {
-      setIntOption(fd, SOL_SOCKET, buffer, SOCKET_BUFFER_BYTES, name);
-    }
-    offerGro(fd);
-    bind(fd, inetAddress(ipBytes(host), port), `UDP ${host} port ${port}`);
-    return fd;
-  } catch (thrown) {
-    close(fd);
-    throw thrown;
-  }
-}
-// Kernels before 5.0 deliver one datagram at a time.
-function offerGro(fd: number): void {
-  try {
-    setIntOption(fd, IPPROTO.UDP, UDP_GRO, 1, "UDP_GRO");
-  } catch (thrown) {
-    if (!isSystemError(thrown, "ENOPROTOOPT")) throw thrown;
-  }
-}
-function closeAll(fds: { readonly ipv4: number; readonly ipv6: number }): void {
-  for (const fd of [fds.ipv4, fds.ipv6]) if (fd >= 0) close(fd);
 }

@@ -20,7 +20,8 @@ import {
 } from "../overlay/sleeve/datagram.ts";
 import { REASSEMBLY_SLOTS, Reassembly } from "../overlay/sleeve/reassembly.ts";
 import type { Injector } from "./sleeve-injector.ts";
-import type { ReceiveKey, Session } from "./sleeve-session.ts";
+import type { ReceiveKey } from "./sleeve-keyring.ts";
+import type { Session } from "./sleeve-session.ts";
 
 const BUFFERS = 16;
 const BUFFER_BYTES = 65_536;
@@ -32,7 +33,7 @@ const SLOT_BYTES = Math.ceil(FRAME_BYTES_MAX / 8) * 8;
 const TWO_32 = 2 ** 32;
 
 export interface InboxPorts {
-  keyOf(index: number): ReceiveKey | undefined;
+  keyOf(index: number): ReceiveKey<Session> | undefined;
   control(session: Session, kind: number, payload: Uint8Array): void;
   moved(session: Session): void;
 }
@@ -46,7 +47,7 @@ export class Inbox {
   readonly #messages = new Messages(BUFFERS);
   readonly #reassembly = new Reassembly();
   readonly #pieces = Arena.allocate(REASSEMBLY_SLOTS * SLOT_BYTES);
-  #key: ReceiveKey | undefined;
+  #key: ReceiveKey<Session> | undefined;
   #now = 0;
 
   constructor(ports: InboxPorts, injector: Injector) {
@@ -82,7 +83,7 @@ export class Inbox {
     this.#key = undefined;
   }
   /** A key is not valid any more. */
-  forgetKey(key: ReceiveKey): void {
+  forgetKey(key: ReceiveKey<Session>): void {
     if (this.#key === key) this.#key = undefined;
   }
 

@@ -3,6 +3,7 @@
 // it lies, straight to where it is sent from. No object is made for a frame.
 import type { Arena } from "../../native/ffi.ts";
 import { copyBytes } from "../../native/libc/messages.ts";
+import type { PacketCipher } from "../../native/libsodium/packet-cipher.ts";
 import { Cutter, pieceBytes } from "../overlay/sleeve/cutting.ts";
 import {
   CONTROL_RECORD_BYTES,
@@ -54,7 +55,7 @@ export class Outbox {
    *  super-packet. */
   frame(session: Session, ttlVni: number, from: Arena, at: number, length: number, gsoBytes: number, now: number): void {
     this.#now = now;
-    if (session.isExhausted(now)) {
+    if (session.keys.isExhausted(now)) {
       this.#drops.keyExpired++;
       return;
     }
@@ -165,9 +166,9 @@ export class Outbox {
     this.#add(session, length, false);
   }
   /** Writes the header and makes the cipher ready for it. */
-  #head(session: Session, start: number): Session["sendKey"]["cipher"] {
+  #head(session: Session, start: number): PacketCipher | undefined {
     const { view } = this.#memory;
-    const key = session.sendKey;
+    const key = session.keys.send;
     const counter = key.counter++;
     const high = Math.floor(counter / TWO_32) | key.mode;
     view.setUint32(start + INDEX_AT, key.remoteIndex);
@@ -177,7 +178,7 @@ export class Outbox {
     return key.cipher;
   }
   #add(session: Session, length: number, isAlone: boolean): void {
-    const bytes = HEADER_BYTES + length + (session.sendKey.cipher ? TAG_BYTES : 0);
+    const bytes = HEADER_BYTES + length + (session.keys.send.cipher ? TAG_BYTES : 0);
     session.sentAt = this.#now;
     session.counts.sent++;
     session.counts.sentBytes += bytes;
