@@ -75,7 +75,8 @@ export class RingCapture implements Disposable {
 
   #hand(header: Pointer, data: Pointer): void {
     const length = read.u32(header, PCAP_PKTHDR.captured);
-    if (this.#isMapped) this.#taker(data - this.memory.base, length);
+    // As an integer to the engine too: addresses are doubles to it, and a double as an index takes the slow way everywhere.
+    if (this.#isMapped) this.#taker((data - this.memory.base) | 0, length);
     else {
       copyBytes({ base: data }, 0, this.memory, HEADROOM_BYTES, length);
       this.#taker(HEADROOM_BYTES, length);
