@@ -66,14 +66,12 @@ export class SleeveEngine {
     undo.defer(() => close(this.#packetFd));
     this.#outbox = new Outbox({ ...this.#fds, waitWritable: (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0 });
     this.#injector = new Injector(this.#packetFd);
-    this.#inbox = new Inbox(
-      {
-        keyOf: (index) => this.#keys.get(index),
-        control: (session, kind, payload) => this.#control(session, kind, payload),
-        moved: (session) => this.#moved(session),
-      },
-      this.#injector,
-    );
+    this.#inbox = new Inbox({
+      frame: (from, at, frameBytes, neighbour, mark) => this.#injector.add(from, at, frameBytes, neighbour, mark),
+      keyOf: (index) => this.#keys.get(index),
+      control: (session, kind, payload) => this.#control(session, kind, payload),
+      moved: (session) => this.#moved(session),
+    });
     this.#poll = new PollSet([this.#fds.ipv4, this.#fds.ipv6, this.#capture.fd, setup.commandFd]);
     undo.move();
   }

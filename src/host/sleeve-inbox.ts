@@ -19,7 +19,6 @@ import {
   TAG_BYTES,
 } from "../overlay/sleeve/datagram.ts";
 import { REASSEMBLY_SLOTS, Reassembly } from "../overlay/sleeve/reassembly.ts";
-import type { Injector } from "./sleeve-injector.ts";
 import type { ReceiveKey } from "./sleeve-keyring.ts";
 import type { Session } from "./sleeve-session.ts";
 
@@ -33,6 +32,8 @@ const SLOT_BYTES = Math.ceil(FRAME_BYTES_MAX / 8) * 8;
 const TWO_32 = 2 ** 32;
 
 export interface InboxPorts {
+  /** Takes a frame of a neighbour before the call returns; `mark` is TTL and VNI. */
+  frame(from: Arena, at: number, length: number, neighbour: number, mark: number): void;
   keyOf(index: number): ReceiveKey<Session> | undefined;
   control(session: Session, kind: number, payload: Uint8Array): void;
   moved(session: Session): void;
@@ -41,7 +42,6 @@ export interface InboxPorts {
 export class Inbox {
   readonly #drops = { malformed: 0, unknownIndex: 0, otherMode: 0, replayed: 0, notAuthentic: 0, badPiece: 0 };
   readonly #ports: InboxPorts;
-  readonly #injector: Injector;
   readonly #block = Arena.allocate(BUFFERS * BUFFER_BYTES);
   readonly #names = Arena.allocate(BUFFERS * NAME_BYTES);
   readonly #messages = new Messages(BUFFERS);
@@ -50,9 +50,8 @@ export class Inbox {
   #key: ReceiveKey<Session> | undefined;
   #now = 0;
 
-  constructor(ports: InboxPorts, injector: Injector) {
+  constructor(ports: InboxPorts) {
     this.#ports = ports;
-    this.#injector = injector;
     for (let i = 0; i < BUFFERS; i++) this.#messages.setPayload(i, this.#block, i * BUFFER_BYTES, BUFFER_BYTES);
   }
 
@@ -142,7 +141,7 @@ export class Inbox {
       if (at + head > end) break;
       const length = view.getUint16(isFrame || isPiece ? at + 5 : at + 1);
       if (at + head + length > end) break;
-      if (isFrame) this.#injector.add(this.#block, at + head, length, session.neighbour, view.getUint32(at + 1));
+      if (isFrame) this.#ports.frame(this.#block, at + head, length, session.neighbour, view.getUint32(at + 1));
       else if (isPiece) this.#piece(session, at, length);
       else this.#ports.control(session, kind, bytes.subarray(at + head, at + head + length));
       at += head + length;
@@ -162,6 +161,6 @@ export class Inbox {
     copyBytes(this.#block, at + FRAGMENT_RECORD_BYTES, this.#pieces, into + offset, length);
     const whole = this.#reassembly.finish(slot);
     // The switch's mark has TTL and VNI in the same places as the record.
-    if (whole > 0) this.#injector.add(this.#pieces, into, whole, session.neighbour, view.getUint32(at + 1));
+    if (whole > 0) this.#ports.frame(this.#pieces, into, whole, session.neighbour, view.getUint32(at + 1));
   }
 }

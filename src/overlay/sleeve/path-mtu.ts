@@ -90,15 +90,12 @@ export class PathMtu {
     this.#asked = SIZES.filter((size) => size < sizeBytes);
     this.#answered = 0;
     this.#tries = -1;
-    this.#dueAt = now; // not from here: this may be in the middle of sending
+    this.#dueAt = now; // not from here, as above
     return true;
   }
-  /** Packets of nearly the full size are being sent. */
+  /** Packets of nearly the full size are being sent. Sends nothing itself: this is in the middle of sending. */
   inUse(now: number): void {
-    if (this.#phase !== "settled" || now - this.#checkedAt < CHECK_MS) return;
-    if (this.#best === 0) return; // asked again anyhow
-    if (now - this.#grownAt >= GROW_MS && this.#best < this.#largestBytes) this.#grow(now);
-    else this.#ask("check", [this.#best], now);
+    if (this.#phase === "settled" && this.#best > 0 && now - this.#checkedAt >= CHECK_MS) this.#dueAt = now;
   }
   /** `dueAt` has come. True: `bytes` is another now. */
   due(now: number): boolean {
@@ -106,6 +103,8 @@ export class PathMtu {
     this.#dueAt = Number.POSITIVE_INFINITY;
     if (this.#phase === "settled") {
       if (this.#best === 0) this.#survey(now, this.#largestBytes);
+      else if (now - this.#grownAt >= GROW_MS && this.#best < this.#largestBytes) this.#grow(now);
+      else this.#ask("check", [this.#best], now);
       return false;
     }
     // One lost check is answered with a look at all sizes at once, so that a path that became smaller costs little time.
