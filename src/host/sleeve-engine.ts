@@ -11,6 +11,7 @@ import { RingCapture } from "../../native/libpcap/ring.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
 import { ipFromBytes } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import { Inbox } from "./sleeve-inbox.ts";
 import { Injector } from "./sleeve-injector.ts";
@@ -51,7 +52,7 @@ export class SleeveEngine {
   readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
   readonly #drops = { unknownNeighbour: 0, stranger: 0 };
   #isOver = false;
-  #now = performance.now();
+  #now = systemClock.now();
 
   /** @throws {SystemError} the port is in use, the link is not there  @throws {PcapError} */
   constructor(setup: SleeveSetup, tell: (event: SleeveEvent) => void) {
@@ -80,7 +81,7 @@ export class SleeveEngine {
   run(): void {
     let tickAt = 0;
     while (!this.#isOver) {
-      this.#now = performance.now();
+      this.#now = systemClock.now();
       const sent = this.#sendTurn();
       const received = this.#receiveTurn();
       if (this.#now >= tickAt) {
@@ -258,7 +259,7 @@ export class SleeveEngine {
     let dueAt = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) dueAt = Math.min(dueAt, session.dueAt());
     if (dueAt === Number.POSITIVE_INFINITY) return -1;
-    return Math.max(1, Math.ceil(dueAt - performance.now()));
+    return Math.max(1, Math.ceil(dueAt - systemClock.now()));
   }
 
   #figures(): SleeveFigures {

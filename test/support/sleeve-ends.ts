@@ -144,6 +144,7 @@ export class Ends implements Disposable {
   readonly seen: { readonly to: "a" | "b"; readonly bytes: Uint8Array }[] = [];
   fate: Fate = UNTOUCHED;
   readonly #middle = middleSocket();
+  readonly #elsewhere = middleSocket();
   readonly #into = allocate(65_536);
   readonly #from = allocate(SOCKADDR_IN.size);
   #delivered = 0;
@@ -176,13 +177,18 @@ export class Ends implements Disposable {
       this.b.receive();
     } while (this.#relay() || (this.#isUnderWay() && performance.now() < deadline));
   }
-  deliver(to: "a" | "b", bytes: Uint8Array): void {
+  deliver(to: "a" | "b", bytes: Uint8Array, from = this.#middle): void {
     const copy = allocate(bytes.length);
     copy.set(bytes);
     this.#delivered++;
-    sendTo(this.#middle, copy, copy.length, 0, inetAddress(Uint8Array.of(127, 0, 0, 1), this[to].port));
+    sendTo(from, copy, copy.length, 0, inetAddress(Uint8Array.of(127, 0, 0, 1), this[to].port));
+  }
+  /** From an address the receiver has not heard of. */
+  deliverFrom(_: "elsewhere", to: "a" | "b", bytes: Uint8Array): void {
+    this.deliver(to, bytes, this.#elsewhere);
   }
   [Symbol.dispose](): void {
+    close(this.#elsewhere);
     this.a[Symbol.dispose]();
     this.b[Symbol.dispose]();
     close(this.#middle);
