@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two sleeves on loopback: who is believed, how keys change, what happens to sizes.
 import { describe, expect, test } from "bun:test";
+import { SOL_SOCKET, setIntOption } from "../../../native/libc/socket.ts";
 import { OVERLAP_MS, REKEY_LIMIT_MS, REKEY_MS, REKEY_RETRY_MS } from "../../../src/host/sleeve-keyring.ts";
 import { seededRandom } from "../../../src/runtime/random.ts";
 import { innerFrame, pattern } from "../../support/inner-frames.ts";
 import { Ends } from "../../support/sleeve-ends.ts";
 
+const SO_NO_CHECK = 11; // asm-generic/socket.h
 const CIPHERS = ["aes256gcm", "chacha20poly1305", "none"] as const;
 const frame = (number: number, length = 100) => {
   const bytes = pattern(length);
@@ -91,6 +93,21 @@ describe("two ends", () => {
     ends.run();
     expect(numbers(ends.b.arrived).at(-1)).toBe(1_000);
     expect(ends.b.drops["fragmentLost"]).toBeGreaterThan(50);
+  });
+});
+
+describe("a kernel that makes no segments", () => {
+  test("is seen at run time: datagrams go one by one, none is lost, and it is asked again much later", () => {
+    using ends = new Ends("aes256gcm");
+    ends.settle();
+    expect(ends.a.session.segments).toBe(true);
+    setIntOption(ends.a.fd, SOL_SOCKET, SO_NO_CHECK, 1, "SO_NO_CHECK"); // UDP_SEGMENT is refused then (EINVAL)
+    for (let i = 0; i < 3; i++) ends.a.send(innerFrame({ protocol: "tcp", payload: pattern(20_000) }), 1_200);
+    ends.run();
+    expect(ends.b.arrived).toHaveLength(3 * 17);
+    expect([ends.a.session.segments, ends.a.drops, ends.b.drops]).toEqual([false, {}, {}]);
+    ends.step(700_000);
+    expect(ends.a.session.segments).toBe(true);
   });
 });
 
