@@ -18,7 +18,7 @@ const WAIT_MIN_MS = 60;
 const WAIT_FIRST_MS = 250;
 const WAIT_MAX_MS = 1_000;
 /** In use: whether the size still gets through is asked so often, whether a larger one does so often. */
-export const CHECK_MS = 2_000;
+export const CHECK_MS = 1_500;
 export const GROW_MS = 60_000;
 /** Nothing gets through at all: asked again after so long, and after twice that each time. */
 const AGAIN_MS = 1_000;
@@ -109,9 +109,17 @@ export class PathMtu {
     }
     // One lost check is answered with a look at all sizes at once, so that a path that became smaller costs little time.
     if (this.#phase === "check") this.#survey(now, this.#best);
-    else if (++this.#tries < TRIES) this.#askAgain(now);
-    else return this.#roundOver(now);
+    else if (++this.#tries < TRIES) {
+      this.#askAgain(now);
+      return this.#phase === "survey" && this.#shrink();
+    } else return this.#roundOver(now);
     return false;
+  }
+  /** What was answered gets through for certain. If larger ones do too, their answers come with the next tries. */
+  #shrink(): boolean {
+    if (this.#answered === 0 || this.#answered >= this.#best) return false;
+    this.#best = this.#answered;
+    return true;
   }
 
   #survey(now: number, largestBytes: number): void {
@@ -147,7 +155,7 @@ export class PathMtu {
   #roundOver(now: number): boolean {
     const phase = this.#phase;
     const before = this.bytes;
-    if (phase === "survey" && this.#answered > 0) this.#best = this.#answered;
+    if (phase === "survey") this.#shrink();
     if (phase !== "check") this.#failing = Math.min(this.#failing, ...this.#asked.filter((size) => size > this.#best));
     if (phase === "survey" && this.#answered === 0) this.#nothing(now);
     else if (phase === "check") this.#settle(now);

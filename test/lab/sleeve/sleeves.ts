@@ -64,6 +64,10 @@ export class Carrier {
   get pid(): number {
     return this.#child.pid;
   }
+  /** The process that runs the Worker: ip-netns(8) has become it. */
+  workerPid(): number {
+    return this.#child.pid;
+  }
   order(order: Order): void {
     this.#child.stdin.write(`${JSON.stringify(order)}\n`);
     this.#child.stdin.flush();
