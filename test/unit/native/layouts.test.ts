@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO } from "../../../native/errno.ts";
 import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
+import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
+import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
 import { MSG, SO, SOCK, SOL_SOCKET, TIMEVAL, UCRED } from "../../../native/libc/socket.ts";
@@ -52,6 +54,8 @@ const HEADERS = [
   "linux/capability.h",
   "linux/sock_diag.h",
   "linux/wireguard.h",
+  "linux/virtio_net.h",
+  "sys/uio.h",
 ];
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
 
@@ -113,6 +117,34 @@ const LAYOUTS: readonly (readonly [
     "struct sockaddr_ll",
     SOCKADDR_LL,
     { protocol: "sll_protocol", ifindex: "sll_ifindex", halen: "sll_halen", address: "sll_addr" },
+  ],
+  [
+    "struct mmsghdr",
+    MMSGHDR,
+    {
+      name: "msg_hdr.msg_name",
+      nameLength: "msg_hdr.msg_namelen",
+      iov: "msg_hdr.msg_iov",
+      iovLength: "msg_hdr.msg_iovlen",
+      control: "msg_hdr.msg_control",
+      controlLength: "msg_hdr.msg_controllen",
+      flags: "msg_hdr.msg_flags",
+      length: "msg_len",
+    },
+  ],
+  ["struct iovec", IOVEC, { base: "iov_base", length: "iov_len" }],
+  ["struct cmsghdr", CMSGHDR, { length: "cmsg_len", level: "cmsg_level", type: "cmsg_type" }],
+  [
+    "struct virtio_net_hdr",
+    VIRTIO_NET_HDR,
+    {
+      flags: "flags",
+      gsoType: "gso_type",
+      headerLength: "hdr_len",
+      gsoSize: "gso_size",
+      csumStart: "csum_start",
+      csumOffset: "csum_offset",
+    },
   ],
   ["struct ucred", UCRED, { pid: "pid", uid: "uid", gid: "gid" }],
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
