@@ -3,6 +3,7 @@
 import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
+import { storeOption } from "../config/launch-file.ts";
 import { commandLineOf, type DaemonConfig } from "../config/load.ts";
 import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
@@ -37,6 +38,7 @@ import { createBackend } from "./backend.ts";
 import { HealthWatch } from "./health.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
+import { PasswordSet } from "./password-set.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { SleeveControl } from "./sleeve-control.ts";
@@ -150,6 +152,14 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   );
   await health.look();
 
+  const passwords = new PasswordSet(
+    { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
+    {
+      store: (texts) => storeOption(config.dataDir, "passwords", texts),
+      use: (texts) => transport.setPasswords(texts),
+      required: () => mesh.passwordRequired(),
+    },
+  );
   let ready = false;
   const backend = createBackend({
     config,
@@ -158,7 +168,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     mesh,
     attacher: attachments.attacher,
     exposer: attachments.exposer,
-    router: () => routerParts(config, kernel, overlay, repairs),
+    passwords,
+    router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     notes: () => health.notes(),
     transports: async () => ({
