@@ -50,7 +50,7 @@ if [[ "$$" -eq 1 ]]; then
 fi
 
 # Limits in seconds: one file of the quick kinds, one file of the lab, the whole.
-readonly QUICK_LIMIT="${WEAVE_TEST_QUICK_LIMIT:-180}" LAB_LIMIT="${WEAVE_TEST_LAB_LIMIT:-500}" TOTAL_LIMIT="${WEAVE_TEST_TOTAL_LIMIT:-3000}"
+readonly QUICK_LIMIT="${WEAVE_TEST_QUICK_LIMIT:-180}" LAB_LIMIT="${WEAVE_TEST_LAB_LIMIT:-600}" TOTAL_LIMIT="${WEAVE_TEST_TOTAL_LIMIT:-3000}"
 export QUICK_LIMIT LAB_LIMIT TOTAL_LIMIT
 began="$(date +%s)"
 export began
