@@ -26,7 +26,9 @@ import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
+import { HOP_CHANNEL } from "../overlay/hop-channel.ts";
 import { Overlay, transportNames } from "../overlay/paths.ts";
+import { PeerPing } from "../overlay/peer-ping.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
 import { errorText, invariant } from "../runtime/errors.ts";
@@ -160,6 +162,15 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       required: () => mesh.passwordRequired(),
     },
   );
+  const ping = new PeerPing({
+    clock,
+    self: name,
+    routes: () => mesh.routes(),
+    pathOf: (peer) => overlay.pathOf(peer),
+    probeable: (peer) => overlay.probeable(peer),
+    probe: (peer, path, timeoutMs) => overlay.ping(peer, path, timeoutMs),
+    channel: (handler) => mesh.channel(HOP_CHANNEL, handler),
+  });
   let ready = false;
   const backend = createBackend({
     config,
@@ -169,6 +180,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     attacher: attachments.attacher,
     exposer: attachments.exposer,
     passwords,
+    ping,
     router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     notes: () => health.notes(),
