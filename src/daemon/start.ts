@@ -13,6 +13,7 @@ import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
 import { Sleeve, sleeveCiphers } from "../host/sleeve.ts";
 import { CAPTURE_END } from "../host/sleeve-link.ts";
+import { checkSleevePort } from "../host/sleeve-port.ts";
 import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
@@ -61,6 +62,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   owned.use(lockHost("cannot start"));
   log.info("starting", { version, pid: process.pid, options: commandLineOf(config) || undefined });
   checkListen(config.host, config.port); // who holds it may be another network's daemon, on a bridge and a data port of the same names
+  checkSleevePort(config.host, config.port);
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   });
@@ -142,18 +144,6 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     }),
   );
   watchDocker(attachments, log, owned);
-  const health = owned.use(
-    new HealthWatch(
-      {
-        bridge: config.weaveBridge,
-        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
-        wireguardMissing: () => (config.passwords.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
-      },
-      { clock, log },
-    ),
-  );
-  await health.look();
-
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
@@ -162,6 +152,18 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       required: () => mesh.passwordRequired(),
     },
   );
+  const health = owned.use(
+    new HealthWatch(
+      {
+        bridge: config.weaveBridge,
+        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
+        wireguardMissing: () => (passwords.texts.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
+      },
+      { clock, log },
+    ),
+  );
+  await health.look();
+
   const ping = new PeerPing({
     clock,
     self: name,
@@ -327,7 +329,7 @@ function openWireguard(
   const isWanted = config.passwords.length > 0 && !config.noFastdp;
   if (!isWanted) {
     removeWireguard(kernel.links);
-    return config.noFastdp ? "the fast datapath is switched off here" : "no password is set here";
+    return config.noFastdp ? "the fast datapath is switched off here" : "no password was set when this daemon started";
   }
   const wireguard = Wireguard.open({
     links: kernel.links,
