@@ -85,13 +85,13 @@ export class Hooks {
     else detachTcIfThere(hook.ifindex, DIRECTION[hook.program]);
   }
 
-  /** What is attached now as far as it can be found: pinned links, or our place at each of `ifindexes`, which cannot tell programs of one
-   *  direction apart. */
-  found(ifindexes: readonly number[]): Hook[] {
+  /** What is attached now as far as it can be found: pinned links, or our place at each of `links`, which are neither ports nor devices of
+   *  ours. It cannot tell programs of one direction apart, but the one for the underlay needs Ethernet, which WireGuard has not. */
+  found(links: readonly { readonly index: number; readonly mac: number }[]): Hook[] {
     if (this.kind === "tcx") return pinnedHooks(this.#folder);
-    return ifindexes
-      .filter((ifindex) => queryTc(ifindex, "ingress") !== undefined)
-      .map((ifindex) => ({ program: "underlay_ingress", ifindex }));
+    return links
+      .filter(({ index }) => queryTc(index, "ingress") !== undefined)
+      .map(({ index, mac }) => ({ program: mac === 0 ? "wg_ingress" : "underlay_ingress", ifindex: index }));
   }
 
   #ensureTcx(hook: Hook): "kept" | "replaced" | "attached" {

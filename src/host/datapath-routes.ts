@@ -51,12 +51,17 @@ export class RouteTables {
     this.#log = log;
   }
 
-  /** Everything but `self`, which stands in the settings. */
+  /** Everything but `self`, which stands in the settings. Whoever has a place for probes is accepted from by the sleeve. */
   read(dataPort: number): Omit<DatapathPlan, "self"> {
     const neighbours = new Map<ShortId, NeighbourEntry>();
+    const accepted = this.#readAccepted();
     for (const [key, value] of this.#object.map("endpoints").entries()) {
       const { path, mtuBytes } = decodeEndpoint(value);
-      neighbours.set(decodeU32(key) as ShortId, { send: path, accept: [path], dataPort, mtuBytes });
+      const id = decodeU32(key) as ShortId;
+      neighbours.set(id, { send: path, accept: accepted.get(id) ?? [path], dataPort, mtuBytes });
+    }
+    for (const [id, accept] of accepted) {
+      if (!neighbours.has(id)) neighbours.set(id, { send: undefined, accept, dataPort, mtuBytes: 0 });
     }
     const floods = new Map<ShortId, FloodEntry>();
     for (const [key, value] of this.#object.map("floods").entries()) floods.set(decodeU32(key) as ShortId, decodeFlood(value));
@@ -123,6 +128,16 @@ export class RouteTables {
     const tables = { endpoints: this.#read("endpoints"), neighbours: this.#read("neighbours"), floods: this.#read("floods") };
     const probes = new Set([...this.#object.map("probes").entries()].map(([key]) => decodeU32(key) as ShortId));
     return { ...tables, nextHops: this.#readNextHops(), probes };
+  }
+  #readAccepted(): Map<ShortId, Path[]> {
+    const accepted = new Map<ShortId, Path[]>();
+    for (const [key] of this.#object.map("probes").entries()) accepted.set(decodeU32(key) as ShortId, [{ kind: "sleeve" }]);
+    for (const [key, value] of this.#object.map("neighbours").entries()) {
+      const { id, isInside } = decodeNeighbour(value);
+      const path: Path = { kind: isInside ? "wireguard" : "fastdp", address: ipFromBytes(key) };
+      accepted.set(id, [path, ...(accepted.get(id) ?? [])]);
+    }
+    return accepted;
   }
   #readNextHops(): Map<ShortId, ShortId> {
     const nextHops = new Map<ShortId, ShortId>();

@@ -252,9 +252,12 @@ export class Datapath implements Disposable {
   #takeOver(): void {
     const links = new Set(this.#underlay.indexes());
     for (const ifindex of [...this.#ports.policies().keys()]) if (!links.has(ifindex)) this.detachPort(ifindex);
+    const found = this.#foundHooks();
+    // Until somebody says otherwise WireGuard is where it was: without its mark all it carries would be dropped.
+    this.#wireguard = found.find((hook) => hook.program === "wg_ingress" && links.has(hook.ifindex))?.ifindex;
     const wanted = this.#wantedHooks();
     const kept = (hook: Hook) => wanted.some((other) => other.program === hook.program && other.ifindex === hook.ifindex);
-    const others = this.#foundHooks().filter((hook) => !kept(hook));
+    const others = found.filter((hook) => !kept(hook));
     const underlay = others.filter((hook) => hook.program === "underlay_ingress" && links.has(hook.ifindex));
     for (const hook of others) if (!underlay.includes(hook)) this.#hooks.detach(hook);
     this.#watched = this.#underlay.watch(underlay.map((hook) => hook.ifindex));
@@ -264,8 +267,8 @@ export class Datapath implements Disposable {
   #foundHooks(): Hook[] {
     const { vxlanIfindex, sleeveIfindex = 0 } = this.#options;
     const guarded = new Set([vxlanIfindex, sleeveIfindex, ...this.#ports.policies().keys()]);
-    const others = this.#underlay.indexes();
-    return this.#hooks.found(others.filter((index) => !guarded.has(index)));
+    const others = this.#underlay.links.list().filter((link) => !guarded.has(link.index));
+    return this.#hooks.found(others);
   }
 
   #wantedHooks(): Hook[] {

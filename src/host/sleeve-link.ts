@@ -4,7 +4,6 @@
 //   switch (BPF) ── vethwe-sleeve ══ vethwe-pcap ── sleeve (libpcap, packet socket)
 //
 // Frames of any size cross it whole, with their checksums and segments still to be made, so its MTU is the largest there is.
-
 import { type Mac, macFromNumber } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Link, Links } from "./links.ts";
@@ -40,8 +39,12 @@ export function ensureSleeveLink(links: Links, mac: Mac): EnsuredSleeveLink {
       links.change(end.index, { mtuBytes: MTU_BYTES });
       repaired.push(`'${end.name}' had another MTU`);
     }
-    if (!end.up) {
+    if (!end.addressless) {
       links.setAddressless(end.index); // before it is up, or the kernel gives it an address
+      for (const { cidr } of links.addresses(end.index)) links.deleteAddress(end.index, cidr);
+      if (end.up) repaired.push(`'${end.name}' gave itself addresses`);
+    }
+    if (!end.up) {
       links.change(end.index, { up: true });
       repaired.push(`'${end.name}' was down`);
     }

@@ -13,6 +13,7 @@ const { symbols: c } = dlopen("libc.so.6", {
   send: { args: ["i32", "buffer", "usize", "i32"], returns: "i64" }, // ssize_t send(int, const void *, size_t, int)
   sendto: { args: ["i32", "buffer", "usize", "i32", "buffer", "u32"], returns: "i64" }, // ssize_t sendto(int, const void *, size_t, int, const struct sockaddr *, socklen_t)
   recv: { args: ["i32", "buffer", "usize", "i32"], returns: "i64" }, // ssize_t recv(int, void *, size_t, int)
+  poll: { args: ["buffer", "u64", "i32"], returns: "i32" }, // int poll(struct pollfd *, nfds_t, int)
   open: { args: ["cstring", "i32"], returns: "i32" }, // int open(const char *, int, ...)
   ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" }, // int ioctl(int, unsigned long, ...)
   read: { args: ["i32", "buffer", "usize"], returns: "i64" }, // ssize_t read(int, void *, size_t)
@@ -124,6 +125,18 @@ export function receivePacket(fd: number, into: Uint8Array): number {
   const number = errno();
   if (number === EAGAIN || number === EINTR) return -1;
   throw new Error(`recv failed with errno ${number}`);
+}
+
+/** Blocks this thread until one of `fds` has something to read, or for `timeoutMs`. */
+export function waitReadable(fds: readonly number[], timeoutMs: number): void {
+  // struct pollfd, bits/poll.h: int fd, short events, short revents
+  const polled = stableBytes(8 * fds.length);
+  const view = new DataView(polled.buffer);
+  for (const [i, fd] of fds.entries()) {
+    view.setInt32(8 * i, fd, true);
+    view.setInt16(8 * i + 4, 1, true); // POLLIN
+  }
+  c.poll(polled, fds.length, timeoutMs);
 }
 
 /** Index of a link of the namespace this thread is in. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes over the cables of a small world, as a mesh would compute them: next hops breadth first, one tree per source, the same everywhere.
 import type { ShortId } from "../../../src/mesh/peer-name.ts";
-import type { DatapathPlan, FloodEntry } from "../../../src/overlay/plan.ts";
+import type { Ip } from "../../../src/net/ip.ts";
+import type { DatapathPlan, FloodEntry, NeighbourEntry, Path } from "../../../src/overlay/plan.ts";
 import { type Cable, DATA_PORT, type Node, type World } from "./world.ts";
 
 function other(cable: Cable, node: Node): Node {
@@ -22,14 +23,27 @@ function treeOf(source: Node, cut: readonly Cable[]): Map<Node, Node | undefined
   return parents;
 }
 
-export function planOf(world: World, self: Node, cut: readonly Cable[] = []): DatapathPlan {
+/** How the host at the other end of a cable is reached. */
+export type PathOf = (cable: Cable, neighbour: Node) => Path;
+
+/** Where the neighbour at the other end of a cable is on it. */
+export function addressOn(cable: Cable, neighbour: Node): Ip {
+  const address = cable.addresses.get(neighbour);
+  if (address === undefined) throw new Error("a cable without address");
+  return address;
+}
+const clear: PathOf = (cable, neighbour) => ({ kind: "fastdp", address: addressOn(cable, neighbour) });
+
+/** Sent to by one way, and accepted from these; without any more, from that one. */
+export function entryOf(send: Path, accept: readonly Path[] = [send]): NeighbourEntry {
+  return { send, accept, dataPort: DATA_PORT, mtuBytes: 0 };
+}
+
+export function planOf(world: World, self: Node, cut: readonly Cable[] = [], pathOf: PathOf = clear): DatapathPlan {
   const live = self.cables.filter((cable) => !cut.includes(cable));
   const neighbours = live.map((cable) => {
     const node = other(cable, self);
-    const address = cable.addresses.get(node);
-    if (address === undefined) throw new Error("a cable without address");
-    const path = { kind: "fastdp", address } as const;
-    return [node.id, { send: path, accept: [path], dataPort: DATA_PORT, mtuBytes: 0 }] as const;
+    return [node.id, entryOf(pathOf(cable, node))] as const;
   });
   const own = treeOf(self, cut);
   const nextHops = new Map<ShortId, ShortId>();

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Datapath, type DatapathOptions, type DatapathTuning, type PortPolicy } from "../../../src/host/datapath.ts";
 import { Links } from "../../../src/host/links.ts";
+import { ensureSleeveLink } from "../../../src/host/sleeve-link.ts";
 import type { ShortId } from "../../../src/mesh/peer-name.ts";
 import { type Cidr, parseCidr } from "../../../src/net/cidr.ts";
 import { type Ip, parseIp } from "../../../src/net/ip.ts";
@@ -14,7 +15,7 @@ import type { DatapathPlan } from "../../../src/overlay/plan.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { FrameSocket } from "../../support/frames.ts";
 import { inNetns, linkIndex } from "../../support/libc.ts";
-import { planOf } from "./plans.ts";
+import { type PathOf, planOf } from "./plans.ts";
 
 export const DATA_PORT = 6784;
 const TAG = `ws${process.pid}`;
@@ -66,6 +67,10 @@ export interface WorldOptions {
   /** Ports without guard. */
   readonly unguarded?: boolean;
   readonly overlayMtuBytes?: number;
+  /** Every host has a sleeve link. */
+  readonly sleeves?: boolean;
+  /** How a host sends over a cable and what it accepts from it; default: clear. */
+  readonly pathOf?: PathOf;
   /** Bare hosts: no switch is opened. */
   readonly bare?: boolean;
 }
@@ -102,7 +107,7 @@ export class Node {
   }
   /** Opens the switch, in place of the one that is open. */
   open(tuning: DatapathTuning = {}, options: Partial<DatapathOptions> = {}): Datapath {
-    const { object, attach } = this.world.options;
+    const { object, attach, sleeves } = this.world.options;
     const before = this.#datapath;
     this.#datapath = this.inside(() =>
       Datapath.open(
@@ -113,6 +118,7 @@ export class Node {
           log: silentLog,
           ...(object ? { object } : {}),
           ...(attach ? { attach } : {}),
+          ...(sleeves ? { sleeveIfindex: this.ifindex("vethwe-sleeve") } : {}),
           ...options,
         },
         { ...this.world.options.tuning, ...tuning },
@@ -232,7 +238,7 @@ export class World implements Disposable {
   }
   /** Everybody's routes over the cables that are not in `cut`. */
   applyPlans(cut: readonly Cable[] = []): void {
-    for (const node of this.nodes.values()) node.apply(planOf(this, node, cut));
+    for (const node of this.nodes.values()) node.apply(planOf(this, node, cut, this.options.pathOf));
   }
   /** A promiscuous socket, closed with the world. */
   socket(netns: string, device = "ethwe"): FrameSocket {
@@ -268,6 +274,10 @@ export class World implements Disposable {
       `link set weave mtu ${mtu} up`,
       "link set vxlan-6784 up",
     );
+    if (this.options.sleeves) {
+      using links = node.inside(() => Links.open());
+      node.inside(() => ensureSleeveLink(links, macOf(`02:aa:00:00:00:${node.id.toString(16).padStart(2, "0")}`)));
+    }
     this.nodes.set(name, node);
   }
 
