@@ -11,11 +11,12 @@
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 #define TCP_OPTION_MSS 2
-#define TCP_OPTIONS 12 // looked at; systems send it first
 
 #ifdef SMALL
+#define TCP_OPTIONS 12 // looked at; systems send it first
 static __always_inline
 #else
+#define TCP_OPTIONS 37 // as many as find room before it and with it in 40 bytes
 __attribute__((noinline))
 #endif
 int clamp_syn(struct __sk_buff *skb, __u32 tcp_at, __u32 limit)
@@ -36,11 +37,16 @@ int clamp_syn(struct __sk_buff *skb, __u32 tcp_at, __u32 limit)
 			continue;
 		}
 		if (option[0] == TCP_OPTION_MSS) {
-			__be16 before = (__be16)(option[2] | option[3] << 8), after = bpf_htons(limit);
-			if (option[1] != sizeof(option) || bpf_ntohs(before) <= limit)
+			__u16 before = option[2] << 8 | option[3], after = limit;
+			__be16 size = bpf_htons(after);
+			if (option[1] != sizeof(option) || before <= after)
 				return 0;
-			bpf_l4_csum_replace(skb, tcp_at + TCP_CHECK_AT, before, after, sizeof(after));
-			bpf_skb_store_bytes(skb, at + 2, &after, sizeof(after), 0);
+			// The checksum is over words from the header's beginning on. At an odd place this one lies across two of them.
+			if ((at - tcp_at) & 1)
+				bpf_l4_csum_replace(skb, tcp_at + TCP_CHECK_AT, before, after, sizeof(size));
+			else
+				bpf_l4_csum_replace(skb, tcp_at + TCP_CHECK_AT, bpf_htons(before), size, sizeof(size));
+			bpf_skb_store_bytes(skb, at + 2, &size, sizeof(size), 0);
 			return 0;
 		}
 		if (option[1] < 2)

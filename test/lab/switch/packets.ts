@@ -20,7 +20,8 @@ function address(text: string): Uint8Array {
   if (ip === undefined) throw new Error(`not an address: ${text}`);
   return ipBytes(ip);
 }
-function checksum(data: Uint8Array): number {
+/** The Internet checksum (RFC 1071); 0 over data that has a right one in it. */
+export function checksum(data: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < data.length; i += 2) sum += ((data[i] ?? 0) << 8) | (data[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -47,6 +48,22 @@ export function ipv6(from: string, to: string, next: number, payload: Uint8Array
 /** Without checksum, which nobody on the way looks at. */
 export function udp(from: number, to: number, payload: Uint8Array = new Uint8Array(24)): Uint8Array {
   return bytes(u16(from, to, 8 + payload.length, 0), payload);
+}
+/** `options` are filled up with zeros to whole words. The checksum is made by `withChecksum`. */
+export function tcp(from: number, to: number, flags: number, options: readonly number[] = [], payload = new Uint8Array()): Uint8Array {
+  const padded = bytes(options, new Uint8Array(-options.length & 3));
+  const head = [...u16(from, to), ...u32(1), ...u32(0), ((20 + padded.length) / 4) << 4, flags, ...u16(0xffff, 0, 0)];
+  return bytes(head, padded, payload);
+}
+/** The sum that TCP's and UDP's checksums begin with. */
+export function pseudoHeader(from: string, to: string, protocol: number, length: number): Uint8Array {
+  return bytes(address(from), address(to), u32(length), u32(protocol)); // IPv4's has the same sum, whatever the widths
+}
+/** A TCP segment with its checksum. */
+export function withChecksum(from: string, to: string, segment: Uint8Array): Uint8Array {
+  const whole = segment.slice();
+  whole.set(u16(checksum(bytes(pseudoHeader(from, to, PROTOCOL.tcp, segment.length), segment))), 16);
+  return whole;
 }
 export function arp(operation: 1 | 2, senderMac: string, sender: string, target: string): Uint8Array {
   return bytes(u16(1, 0x0800), [6, 4], u16(operation), macBytes(senderMac), address(sender), new Uint8Array(6), address(target));
