@@ -147,10 +147,11 @@ struct probe_state {
 //       1    3 vni
 //       4    2 gso_size      bytes of payload in each segment, 0: no super-packet
 //       6    2 neighbour     it is for
-//       8    2 vlan_protocol of a tag that was not in the frame but beside it, 0: none
+//       8    2 vlan_protocol of the first tag, which belongs behind the MACs, 0: none
 //      10    2 vlan_tci
 //      12    2 ethertype     0x88b6 (IEEE 802 local experimental 2)
 //      14      the Ethernet frame; a TCP or UDP checksum in it may cover the pseudo-header only
+// A frame that is no super-packet has to fit into four pages with it, about 16,000 bytes (bpf_skb_change_head).
 // What the sleeve injects at the other end comes with MARK = VNI | ttl << 24 (SO_MARK) and, right behind the MACs, an 802.1Q tag whose
 // identifier is the neighbour it came from.
 struct sleeve_header {

@@ -219,6 +219,31 @@ int sleeve_ingress(struct __sk_buff *skb)
 	return bpf_redirect(set->vxlan_ifindex, BPF_F_INGRESS);
 }
 
+// Popping the first tag has brought the second one beside the frame, from where it goes back behind the MACs. Guarded ports let no more in.
+static __always_inline int push_header_and_tag(struct __sk_buff *skb, const struct sleeve_header *header)
+{
+	struct {
+		struct sleeve_header header;
+		__u8 macs[2 * ETH_ALEN];
+		__be16 protocol;
+		__be16 tci;
+	} __attribute__((packed)) front = {.header = *header, .protocol = skb->vlan_proto, .tci = bpf_htons(skb->vlan_tci)};
+	if (bpf_skb_vlan_pop(skb) || bpf_skb_load_bytes(skb, 0, front.macs, sizeof(front.macs)))
+		return -DROP_MALFORMED;
+	if (skb->vlan_present)
+		return -DROP_VLAN_STACK;
+	if (bpf_skb_change_head(skb, sizeof(front) - sizeof(front.macs), 0) || bpf_skb_store_bytes(skb, 0, &front, sizeof(front), 0))
+		return -DROP_SEND_FAILED;
+	return 0;
+}
+
+static __always_inline int push_header(struct __sk_buff *skb, const struct sleeve_header *header)
+{
+	if (bpf_skb_change_head(skb, sizeof(*header), 0) || bpf_skb_store_bytes(skb, 0, header, sizeof(*header), 0))
+		return -DROP_SEND_FAILED;
+	return 0;
+}
+
 SEC("tc")
 int sleeve_egress(struct __sk_buff *skb)
 {
@@ -226,7 +251,7 @@ int sleeve_egress(struct __sk_buff *skb)
 	if ((priority & ~(PEERS - 1)) != SLEEVE_PRIORITY)
 		return drop(skb, DROP_SLEEVE_STRANGER);
 	struct sleeve_header header = {
-		.ttl_vni = bpf_htonl((mark >> 24) << 24 | (mark & 0xffffff)),
+		.ttl_vni = bpf_htonl(mark),
 		.gso_size = bpf_htons(skb->gso_size),
 		.neighbour = bpf_htons(priority & (PEERS - 1)),
 		.ethertype = bpf_htons(SLEEVE_ETHERTYPE),
@@ -237,8 +262,9 @@ int sleeve_egress(struct __sk_buff *skb)
 		if (bpf_skb_vlan_pop(skb))
 			return drop(skb, DROP_MALFORMED);
 	}
-	if (bpf_skb_change_head(skb, sizeof(header), 0) || bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0))
-		return drop(skb, DROP_SEND_FAILED);
+	int refused = skb->vlan_present ? push_header_and_tag(skb, &header) : push_header(skb, &header);
+	if (refused)
+		return drop(skb, -refused);
 	skb->mark = 0;
 	skb->priority = 0;
 	return NEXT;

@@ -50,7 +50,13 @@ export function udp(from: number, to: number, payload: Uint8Array = new Uint8Arr
   return bytes(u16(from, to, 8 + payload.length, 0), payload);
 }
 /** `options` are filled up with zeros to whole words. The checksum is made by `withChecksum`. */
-export function tcp(from: number, to: number, flags: number, options: readonly number[] = [], payload = new Uint8Array()): Uint8Array {
+export function tcp(
+  from: number,
+  to: number,
+  flags: number,
+  options: readonly number[] = [],
+  payload = new Uint8Array(),
+): Uint8Array {
   const padded = bytes(options, new Uint8Array(-options.length & 3));
   const head = [...u16(from, to), ...u32(1), ...u32(0), ((20 + padded.length) / 4) << 4, flags, ...u16(0xffff, 0, 0)];
   return bytes(head, padded, payload);
