@@ -25,8 +25,8 @@ export interface EnsuredSleeveLink {
 export function ensureSleeveLink(links: Links, mac: Mac): EnsuredSleeveLink {
   const repaired: string[] = [];
   let ends = find(links);
-  if (ends === undefined) {
-    repaired.push("sleeve link was missing");
+  const isNew = ends === undefined;
+  if (isNew) {
     links.delete(SWITCH_END);
     links.delete(CAPTURE_END);
     const host = { name: SWITCH_END, mac: derived(mac, 0x40), mtuBytes: MTU_BYTES };
@@ -41,7 +41,7 @@ export function ensureSleeveLink(links: Links, mac: Mac): EnsuredSleeveLink {
     }
     if (!end.addressless) {
       links.setAddressless(end.index); // before it is up, or the kernel gives it an address
-      for (const { cidr } of links.addresses(end.index)) links.deleteAddress(end.index, cidr);
+      for (const { cidr, scope } of links.addresses(end.index)) if (scope === 253) links.deleteAddress(end.index, cidr);
       if (end.up) repaired.push(`'${end.name}' gave itself addresses`);
     }
     if (!end.up) {
@@ -49,7 +49,7 @@ export function ensureSleeveLink(links: Links, mac: Mac): EnsuredSleeveLink {
       repaired.push(`'${end.name}' was down`);
     }
   }
-  return { ifindex: ends[0].index, repaired: [...new Set(repaired)] };
+  return { ifindex: ends[0].index, repaired: isNew ? ["sleeve link was missing"] : repaired };
 }
 
 /** Both ends of our pair, the switch's first; undefined when it is not whole. */
