@@ -143,6 +143,25 @@ for (const attach of ["tcx", "tc"] as const) {
       expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
     });
 
+    test("the mark of WireGuard's device is kept by who takes over, until told otherwise", () => {
+      const b = world.node("b");
+      sh(["ip", "-n", b.netns, "tuntap", "add", "weave-wg", "mode", "tun"]); // as WireGuard's, one without Ethernet
+      const ifindex = b.ifindex("weave-wg");
+      b.inside(() => b.datapath.setWireguard(ifindex));
+      b.open();
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+      if (attach === "tc") sh(["tc", "-n", b.netns, "qdisc", "del", "dev", "weave-wg", "clsact"]);
+      else rmSync(join(b.pinDir, "links", `wg_ingress-${ifindex}`));
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([`wg_ingress at link ${ifindex}`]);
+      b.inside(() => b.datapath.setWireguard(undefined));
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+      b.open();
+      expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+      const left = attach === "tc" ? sh(["tc", "-n", b.netns, "filter", "show", "dev", "weave-wg", "ingress"]) : pinnedLinks(b);
+      expect(left).not.toContain("wg_ingress");
+      sh(["ip", "-n", b.netns, "link", "del", "weave-wg"]);
+    });
+
     test("a VXLAN device that was made anew is attached to again, and its old links go", () => {
       const b = world.node("b");
       ipBatch(
@@ -238,6 +257,10 @@ test("without a BPF file system the operator is told what to do", () => {
     rmSync(join(pinDir, ".."), { recursive: true });
   }
 });
+
+function pinnedLinks(node: Node): string {
+  return readdirSync(join(node.pinDir, "links")).join(" ");
+}
 
 /** Sizes of the values that have grown since layout 1; what is new stands at the end and is 0 for what there was then. */
 const LAYOUT_1_BYTES: Readonly<Record<string, number>> = { settings: 40, endpoints: 56, neighbours: 20 };
