@@ -295,6 +295,7 @@ export class Datapath implements Disposable {
       return this.#hooks.ensure(hook) !== "kept";
     } catch (thrown) {
       if (isSystemError(thrown, "ENODEV", "EINVAL", "ENOENT")) return false; // the link is gone: whoever owns it notices
+      if (isSystemError(thrown, "EEXIST")) return false; // unpinned a moment ago, which the kernel follows late: the next call finds it free
       throw thrown;
     }
   }
