@@ -27,14 +27,19 @@ export function ping(from: Guest, to: string, ...args: readonly string[]): PingR
 /** 500 pings a second until `stop`. */
 export class SteadyPing {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #text: Promise<string>;
 
   constructor(from: Guest, to: string) {
-    this.#child = Bun.spawn(command(from, to, ["-i", "0.002", "-q"]), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    this.#child = Bun.spawn(command(from, to, ["-i", "0.002"]), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    this.#text = new Response(this.#child.stdout).text();
   }
+  /** The one whose answer was still under way does not count. */
   async stop(): Promise<PingResult> {
     this.#child.kill("SIGINT");
     await this.#child.exited;
-    return parse(await new Response(this.#child.stdout).text());
+    const result = parse(await this.#text);
+    const isLastAnswered = result.text.includes(`icmp_seq=${result.sent} `);
+    return isLastAnswered ? result : { ...result, sent: result.sent - 1 };
   }
 }
 
