@@ -6,6 +6,7 @@ import { CABLE_STATE, type CableEnd } from "./sleeve-cable.ts";
 
 declare const self: Worker;
 const POLL_MS = 20;
+const PROBE_MAGIC = [0x02, 0x77, 0x76, 0x70];
 
 self.addEventListener("message", (event: MessageEvent<{ ends: readonly CableEnd[]; state: Int32Array }>) => {
   const { ends, state } = event.data;
@@ -18,6 +19,7 @@ self.addEventListener("message", (event: MessageEvent<{ ends: readonly CableEnd[
       for (const { neighbour, vni, ttl, frame, gsoSize } of capture.drain()) {
         captures.get(neighbour)?.inject({ neighbour: id, vni, ttl }, frame, { gsoSize });
         Atomics.add(state, CABLE_STATE.frames, 1);
+        if (PROBE_MAGIC.every((byte, i) => frame[i] === byte)) Atomics.add(state, CABLE_STATE.probes, 1);
         if (gsoSize > 0) Atomics.add(state, CABLE_STATE.superPackets, 1);
       }
     }

@@ -8,7 +8,7 @@ export interface CableEnd {
   readonly id: number;
 }
 /** Places in the memory the thread shares. */
-export const CABLE_STATE = { stop: 0, frames: 1, superPackets: 2, words: 3 } as const;
+export const CABLE_STATE = { stop: 0, frames: 1, superPackets: 2, probes: 3, words: 4 } as const;
 
 export class SleeveCable implements AsyncDisposable {
   readonly #thread = new Worker(new URL("./sleeve-cable-thread.ts", import.meta.url).href);
@@ -30,6 +30,10 @@ export class SleeveCable implements AsyncDisposable {
   }
   get superPackets(): number {
     return Atomics.load(this.#state, CABLE_STATE.superPackets);
+  }
+  /** Path probes and their answers. */
+  get probes(): number {
+    return Atomics.load(this.#state, CABLE_STATE.probes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

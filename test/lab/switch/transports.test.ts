@@ -165,7 +165,7 @@ describe("a neighbour with three ways", () => {
       test(`sent to by ${sent}: a probe by ${probed} is answered by the same way, whole`, async () => {
         send(sent);
         using taps = new Taps(b);
-        const carried = mixed.cable.frames;
+        const carried = mixed.cable.probes;
         const sizes = probed === "sleeve" ? [22, 1_400, 16_000] : [22, 1_400];
         for (const bytes of sizes) {
           const sequence = ++probes;
@@ -174,7 +174,7 @@ describe("a neighbour with three ways", () => {
           expect(found).toMatchObject({ neighbour: b.id, sequence, bytes });
         }
         const twice = 2 * sizes.length;
-        expect({ clear: taps.probes("u1"), inside: taps.probes("u2"), sleeve: mixed.cable.frames - carried }).toEqual({
+        expect({ clear: taps.probes("u1"), inside: taps.probes("u2"), sleeve: mixed.cable.probes - carried }).toEqual({
           clear: probed === "fastdp" ? twice : 0,
           inside: probed === "wireguard" ? twice : 0,
           sleeve: probed === "sleeve" ? twice : 0,
