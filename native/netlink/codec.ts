@@ -223,6 +223,11 @@ export class Attributes {
     const at = this.#find(type, 4);
     return at < 0 ? undefined : this.#view.getInt32(at, true);
   }
+  /** Exact up to 2^53. */
+  u64(type: number): number | undefined {
+    const at = this.#find(type, 8);
+    return at < 0 ? undefined : Number(this.#view.getBigUint64(at, true));
+  }
   /** A 48-bit address; undefined when the attribute has another length. */
   mac(type: number): number | undefined {
     const at = this.#find(type, 6);
@@ -247,6 +252,13 @@ export class Attributes {
   nested(type: number, headerBytes = 0): Attributes {
     const at = this.#find(type, headerBytes);
     return at < 0 ? NONE : Attributes.read(this.#view, at + headerBytes, at + this.#lengthOf(type));
+  }
+  /** What each attribute inside one of this type encloses, whatever their own types: netlink's form of an array. */
+  *items(type: number): Generator<Attributes> {
+    const found = this.nested(type).#found;
+    for (let i = 0; i < found.length; i += 3) {
+      yield Attributes.read(this.#view, found[i + 1]!, found[i + 1]! + found[i + 2]!); // found grows by threes
+    }
   }
   #find(type: number, minimum: number): number {
     for (let i = this.#found.length - 3; i >= 0; i -= 3) {
