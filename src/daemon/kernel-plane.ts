@@ -21,8 +21,6 @@ export const PIN_DIRECTORY = "/sys/fs/bpf/weave";
  *  that: IPv6 40, UDP 8, header and tag 32. IPv4 outside needs 20 less. */
 const OVERHEAD_BYTES = { clear: 70, encrypted: 150 } as const;
 const DEFAULT_UNDERLAY_MTU = 1500;
-/** WireGuard's device, whose MTU follows the underlay's. */
-export const WIREGUARD_LINK = "weave-wg";
 
 export interface KernelPlaneOptions {
   readonly bridge: string;
@@ -167,9 +165,7 @@ export class KernelPlane implements Switch, Disposable {
 
 /** Links of the host that have addresses and are not ours. */
 function underlayLinks(links: Links, bridge: string): Link[] {
-  const own = new Set([bridge, WIREGUARD_LINK]);
-  const addresses = hostAddresses(links, bridge).filter(({ linkName }) => !own.has(linkName));
-  const names = new Set(addresses.map((address) => address.linkName));
+  const names = new Set(hostAddresses(links, bridge).map((address) => address.linkName));
   return links.list().filter((link) => names.has(link.name));
 }
 

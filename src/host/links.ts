@@ -18,6 +18,7 @@ import {
   createBridge,
   createExternalVxlan,
   createVeth,
+  createWireguard,
   deleteLink,
   type LinkChange,
   type PortOptions,
@@ -33,6 +34,7 @@ import { ipBytes, ipFromBytes } from "../net/ip.ts";
 import { type Mac, macFromNumber } from "../net/mac.ts";
 import { enterNetns, Netns } from "./netns.ts";
 import { Routes } from "./routes.ts";
+import { Rules } from "./rules.ts";
 
 export interface Link {
   readonly index: number;
@@ -96,10 +98,12 @@ export interface AddressOptions {
 export class Links implements Disposable {
   readonly #socket: NetlinkSocket;
   readonly routes: Routes;
+  readonly rules: Rules;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
     this.routes = new Routes(socket);
+    this.rules = new Rules(socket);
   }
 
   /** Those of the calling thread's namespace. @throws {SystemError} */
@@ -140,6 +144,11 @@ export class Links implements Disposable {
   /** Switched off and without IPv6 address. @throws {SystemError} EEXIST: the name or the port is taken */
   createExternalVxlan(plan: LinkPlan & { readonly master?: number }, port: number): Link {
     createExternalVxlan(this.#socket, plan, port);
+    return this.#made(plan.name);
+  }
+  /** Switched off, without key and peers. @throws {SystemError} EEXIST: the name is taken  EOPNOTSUPP: this kernel has none */
+  createWireguard(plan: Omit<LinkPlan, "mac">): Link {
+    createWireguard(this.#socket, plan);
     return this.#made(plan.name);
   }
   /** Returns the host end. The guest end is switched off. @throws {SystemError} EEXIST: one of the names is taken */
