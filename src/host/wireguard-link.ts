@@ -20,6 +20,7 @@ import {
   planWireguardLink,
   WIREGUARD_LINK,
   type WireguardLinkPlan,
+  type WireguardSeen,
   type WireguardStep,
   wayThrough,
 } from "./wireguard-plan.ts";
@@ -95,12 +96,12 @@ export class WireguardKernel implements Disposable {
   /** Returns what was not as it should be, in words. The key has 32 bytes, clamped.
    *  @throws {UserError} the name or the UDP port is taken by something else  @throws {SystemError} */
   ensure(plan: WireguardLinkPlan, privateKey: Uint8Array): string[] {
-    const steps = planWireguardLink(plan, this.#look(privateKey));
+    const steps = planWireguardLink(plan, this.#look(plan, privateKey));
     for (const step of steps) this.#apply(plan, privateKey, step);
     return [...new Set(steps.map(({ why }) => why))];
   }
 
-  #look(privateKey: Uint8Array): Parameters<typeof planWireguardLink>[1] {
+  #look(plan: WireguardLinkPlan, privateKey: Uint8Array): WireguardSeen {
     const { link } = this;
     const record = link && readWireguard(this.#socket, this.#family, link.index);
     const hasKey = record?.privateKey !== undefined && Buffer.compare(record.privateKey, privateKey) === 0;
@@ -109,6 +110,7 @@ export class WireguardKernel implements Disposable {
       rules: this.#links.rules.list() ?? [],
       routes: this.#links.routes.list(),
       addresses: link === undefined ? [] : this.#links.addresses(link.index).map(({ cidr }) => cidr),
+      isLocal: this.#links.routes.towards(plan.inside)?.local ?? false,
       device: record && { hasKey, port: record.port },
     };
   }
@@ -146,6 +148,7 @@ export class WireguardKernel implements Disposable {
         break;
       case "address":
         this.#allowIpv6();
+        links.deleteAddress(this.#index(), step.cidr); // it may be there without what the kernel adds to it
         links.addAddress(this.#index(), step.cidr, { noPrefixRoute: true, noDuplicateDetection: true });
         break;
       case "way":

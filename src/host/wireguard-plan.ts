@@ -69,6 +69,8 @@ export interface WireguardSeen {
   readonly routes: readonly Route[];
   /** Of the link. */
   readonly addresses: readonly Cidr[];
+  /** The kernel takes packets for our inside address: whoever flushes all routes takes that too, and leaves the address. */
+  readonly isLocal: boolean;
   /** It has the right key, and listens on this port; undefined: there is no link. */
   readonly device: { readonly hasKey: boolean; readonly port: number } | undefined;
 }
@@ -121,7 +123,7 @@ function deviceSteps(plan: WireguardLinkPlan, { link, device }: WireguardSeen): 
   return steps;
 }
 
-function addressSteps({ inside }: WireguardLinkPlan, { addresses }: WireguardSeen): WireguardStep[] {
+function addressSteps({ inside }: WireguardLinkPlan, { addresses, isLocal }: WireguardSeen): WireguardStep[] {
   const own = { address: inside, prefixLength: 128 };
   const isOwn = (cidr: Cidr): boolean => cidr.address === inside && cidr.prefixLength === 128;
   const others = addresses.filter((cidr) => !isOwn(cidr) && cidrContains(INSIDE_PREFIX, cidr.address));
@@ -129,6 +131,7 @@ function addressSteps({ inside }: WireguardLinkPlan, { addresses }: WireguardSee
     return { do: "remove-address", cidr, why: `${formatCidr(cidr)} is not an address of this host` };
   });
   if (!addresses.some(isOwn)) steps.push({ do: "address", cidr: own, why: `its address ${inside} was missing` });
+  else if (!isLocal) steps.push({ do: "address", cidr: own, why: `its address ${inside} was not in use` });
   return steps;
 }
 

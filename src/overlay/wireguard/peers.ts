@@ -151,8 +151,7 @@ function isSameEndpoint(a: WireguardEndpoint, b: WireguardEndpoint): boolean {
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
+/** As the plan's keys are written. */
 export function keyText(key: Uint8Array): string {
-  let text = "";
-  for (const byte of key) text += byte.toString(16).padStart(2, "0");
-  return text;
+  return key.toHex();
 }
