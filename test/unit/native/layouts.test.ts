@@ -21,7 +21,9 @@ import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
 import { IFINFOMSG, RTM } from "../../../native/netlink/rtnetlink.ts";
+import { FIB_RULE_HDR, FR_ACT, FRA } from "../../../native/netlink/rule.ts";
 import { NETLINK_GENERIC, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "../../../native/netlink/socket.ts";
+import * as wireguard from "../../../native/netlink/wireguard.ts";
 
 const HEADERS = [
   "stddef.h",
@@ -50,7 +52,11 @@ const HEADERS = [
   "linux/if_packet.h",
   "linux/capability.h",
   "linux/sock_diag.h",
+  "linux/fib_rules.h",
+  "linux/time_types.h",
 ];
+// Linux 5.6; older headers do without.
+const hasWireguard = await compiles("#include <linux/wireguard.h>\nint main(void) { return 0; }");
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
 
 /** C type -> our table, with the C name of each of its fields. */
@@ -119,6 +125,20 @@ const LAYOUTS: readonly (readonly [
   ["struct statfs", STATFS, { type: "f_type" }],
   ["struct __user_cap_header_struct", CAP_HEADER, { version: "version", pid: "pid" }],
   ["struct __user_cap_data_struct", CAP_DATA, { effective: "effective", permitted: "permitted", inheritable: "inheritable" }],
+  [
+    "struct fib_rule_hdr",
+    FIB_RULE_HDR,
+    {
+      family: "family",
+      destinationLength: "dst_len",
+      sourceLength: "src_len",
+      tos: "tos",
+      table: "table",
+      action: "action",
+      flags: "flags",
+    },
+  ],
+  ["struct __kernel_timespec", wireguard.KERNEL_TIMESPEC, { seconds: "tv_sec", nanoseconds: "tv_nsec" }],
   ["struct ifreq", IFREQ, { name: "ifr_name", flags: "ifr_flags" }],
   ...(hasPcap
     ? ([
@@ -174,6 +194,19 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("NDA_", NDA),
   ...prefixed("NUD_", NUD),
   ...prefixed("NTF_", NTF),
+  ...prefixed("FRA_", FRA),
+  ...prefixed("FR_ACT_", FR_ACT),
+  ...(hasWireguard
+    ? {
+        WG_KEY_LEN: wireguard.WG_KEY_LEN,
+        ...prefixed("WG_CMD_", wireguard.WG_CMD),
+        ...prefixed("WGDEVICE_A_", wireguard.WGDEVICE_A),
+        ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
+        ...prefixed("WGPEER_A_", wireguard.WGPEER_A),
+        ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
+        ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
+      }
+    : {}),
   TCA_KIND,
   TC_H_ROOT,
   TC_H_CLSACT,
@@ -225,7 +258,9 @@ function prefixed(prefix: string, table: Readonly<Record<string, number>>): Reco
 
 /** What the compiler makes of these constant expressions. */
 async function valuesOf(expressions: readonly string[]): Promise<number[]> {
-  const includes = [...HEADERS, ...(hasPcap ? ["pcap/pcap.h"] : [])].map((header) => `#include <${header}>`);
+  const includes = [...HEADERS, ...(hasPcap ? ["pcap/pcap.h"] : []), ...(hasWireguard ? ["linux/wireguard.h"] : [])].map(
+    (header) => `#include <${header}>`,
+  );
   const prints = expressions.map((expression) => `printf("%lu\\n", (unsigned long)${expression});`);
   const source = ["#define _GNU_SOURCE", ...includes, "int main(void) {", ...prints, "return 0; }"].join("\n");
   const output = await build(source, (program) => Bun.spawnSync([program]).stdout.toString());
