@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 PATH="$PWD/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-export PATH HOME=/root NO_COLOR=1 TMPDIR=/run/tmp WEAVE_VM=1
+export PATH HOME=/root NO_COLOR=1 TMPDIR=/run/tmp WEAVE_TEST_PATIENCE=4
 
 say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*"; }
 finish() {
