@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry point of the sleeve's Worker: takes its setup by the first message, then runs the engine until it ends.
-
 import { SleeveEngine } from "./host/sleeve-engine.ts";
 import type { SleeveEvent, SleeveSetup } from "./host/sleeve-messages.ts";
-import { systemClock } from "./runtime/clock.ts";
 import { errorText } from "./runtime/errors.ts";
 
 declare const self: Worker;
@@ -14,7 +12,7 @@ function tell(event: SleeveEvent): void {
 
 self.onmessage = ({ data }: MessageEvent<SleeveSetup>) => {
   try {
-    const engine = new SleeveEngine(data, systemClock, tell);
+    const engine = new SleeveEngine(data, tell);
     tell({ type: "ready" });
     engine.run();
     tell({ type: "over" });

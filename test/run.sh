@@ -50,7 +50,7 @@ if [[ "$$" -eq 1 ]]; then
 fi
 
 # Limits in seconds: one file of the quick kinds, one file of the lab, the whole.
-readonly QUICK_LIMIT="${WEAVE_TEST_QUICK_LIMIT:-180}" LAB_LIMIT="${WEAVE_TEST_LAB_LIMIT:-420}" TOTAL_LIMIT="${WEAVE_TEST_TOTAL_LIMIT:-3000}"
+readonly QUICK_LIMIT="${WEAVE_TEST_QUICK_LIMIT:-180}" LAB_LIMIT="${WEAVE_TEST_LAB_LIMIT:-600}" TOTAL_LIMIT="${WEAVE_TEST_TOTAL_LIMIT:-3000}"
 export QUICK_LIMIT LAB_LIMIT TOTAL_LIMIT
 began="$(date +%s)"
 export began
@@ -149,7 +149,11 @@ fi
 
 kinds="unit property script sim" files_of "$@" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'one_file "$1" "$QUICK_LIMIT"' _ '{}'
 
-mapfile -t lab < <(kinds="lab" files_of "$@")
+# The virtual machine last: it takes longest.
+mapfile -t lab < <(
+  kinds="lab" files_of "$@"
+  kinds="vm" files_of "$@"
+)
 for file in "${lab[@]}"; do
   if ((!own_machine)); then
     note "$file" 0 0 1 0

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames as they pass an Ethernet link.
-import { type Pointer, read } from "bun:ffi";
-import { addressIn, allocate, type Block, type Bytes, copyFrom, OutParameter } from "../ffi.ts";
-import { libc } from "../libc/symbols.ts";
+import { allocate, type Bytes, copyFrom, OutParameter } from "../ffi.ts";
 import { PcapHandle, type PcapOptions } from "./handle.ts";
 import { libpcap, PCAP_PKTHDR, PCAP_STAT } from "./symbols.ts";
 
@@ -26,8 +24,6 @@ export class Capture implements Disposable {
   readonly #handle: PcapHandle;
   readonly #header = new OutParameter();
   readonly #data = new OutParameter();
-  readonly #symbols = libpcap().symbols;
-  readonly #c = libc().symbols;
 
   private constructor(handle: PcapHandle) {
     this.#handle = handle;
@@ -55,19 +51,6 @@ export class Capture implements Disposable {
       timestampUs:
         Number(fields.getBigInt64(PCAP_PKTHDR.seconds, true)) * 1e6 + Number(fields.getBigInt64(PCAP_PKTHDR.microseconds, true)),
     };
-  }
-
-  /** The next frame, copied into `block` at `at`, at most `limit` bytes: its length there, which is its length on the link unless it was cut. 0: none
-   *  is waiting. Makes no object. @throws {PcapError} the link went away */
-  nextInto(block: Block, at: number, limit: number): number {
-    const status = this.#symbols.pcap_next_ex(this.#handle.address, this.#header.bytes, this.#data.bytes);
-    if (status < 0) throw this.#handle.failure("pcap_next_ex");
-    const header = this.#header.address;
-    const data = this.#data.address;
-    if (status === 0 || header === null || data === null) return 0;
-    const length = Math.min(limit, read.u32(header as Pointer, PCAP_PKTHDR.captured));
-    this.#c.memmove(addressIn(block, at), data as Pointer, length);
-    return length;
   }
 
   /** For poll(): readable when a frame waits. Belongs to this object. */

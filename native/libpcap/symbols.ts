@@ -19,6 +19,7 @@ export const libpcap = lazyLibrary({
     pcap_setfilter: { args: ["ptr", "ptr"], returns: "i32" }, // int pcap_setfilter(pcap_t *, struct bpf_program *)
     pcap_freecode: { args: ["ptr"], returns: "void" }, // void pcap_freecode(struct bpf_program *)
     pcap_next_ex: { args: ["ptr", "ptr", "ptr"], returns: "i32" }, // int pcap_next_ex(pcap_t *, struct pcap_pkthdr **, const u_char **)
+    pcap_dispatch: { args: ["ptr", "i32", "ptr", "ptr"], returns: "i32" }, // int pcap_dispatch(pcap_t *, int, pcap_handler, u_char *)
     pcap_inject: { args: ["ptr", "ptr", "u64"], returns: "i32" }, // int pcap_inject(pcap_t *, const void *, size_t)
     pcap_stats: { args: ["ptr", "ptr"], returns: "i32" }, // int pcap_stats(pcap_t *, struct pcap_stat *)
     pcap_get_selectable_fd: { args: ["ptr"], returns: "i32" }, // int pcap_get_selectable_fd(pcap_t *)

@@ -253,12 +253,14 @@ export class Attributes {
     const at = this.#find(type, headerBytes);
     return at < 0 ? NONE : Attributes.read(this.#view, at + headerBytes, at + this.#lengthOf(type));
   }
-  /** What each attribute inside one of this type encloses, whatever their own types: netlink's form of an array. */
-  *items(type: number): Generator<Attributes> {
-    const found = this.nested(type).#found;
-    for (let i = 0; i < found.length; i += 3) {
-      yield Attributes.read(this.#view, found[i + 1]!, found[i + 1]! + found[i + 2]!); // found grows by threes
+  /** Every attribute as a nest of its own, in order, whatever its type: how the kernel writes lists. */
+  children(): Attributes[] {
+    const all: Attributes[] = [];
+    for (let i = 0; i < this.#found.length; i += 3) {
+      const [at, length] = [this.#found[i + 1]!, this.#found[i + 2]!]; // found grows by threes
+      all.push(Attributes.read(this.#view, at, at + length));
     }
+    return all;
   }
   #find(type: number, minimum: number): number {
     for (let i = this.#found.length - 3; i >= 0; i -= 3) {

@@ -86,31 +86,28 @@ export function createVeth(socket: NetlinkSocket, link: NewLink, peer: NewPeer):
   );
 }
 
-/** It is switched off, has neither key nor peers, and, being no Ethernet, no MAC. @throws {NetlinkError} EEXIST: the name is taken
- *  EOPNOTSUPP: this kernel has no WireGuard */
-export function createWireguard(socket: NetlinkSocket, link: Omit<NewLink, "mac" | "master">): void {
-  create(socket, link, "wireguard");
+/** A WireGuard device without key; it has no hardware address. @throws {NetlinkError} EEXIST, EOPNOTSUPP: the kernel has none */
+export function createWireguardLink(socket: NetlinkSocket, name: string, mtuBytes: number): void {
+  const writer = new MessageWriter(RTM.NEWLINK, CREATE);
+  writeIfinfo(writer, AF.UNSPEC, 0);
+  writer.attributeText(IFLA.IFNAME, name).attributeU32(IFLA.MTU, mtuBytes);
+  writer.nested(IFLA.LINKINFO, () => writer.attributeText(IFLA_INFO.KIND, "wireguard"));
+  socket.request(writer, { call: "RTM_NEWLINK", object: name });
 }
 
-function create(
-  socket: NetlinkSocket,
-  link: Omit<NewLink, "mac"> & Partial<NewLink>,
-  kind: string,
-  writeData?: (writer: MessageWriter) => void,
-): void {
+function create(socket: NetlinkSocket, link: NewLink, kind: string, writeData: (writer: MessageWriter) => void): void {
   const writer = new MessageWriter(RTM.NEWLINK, CREATE);
   writeIfinfo(writer, AF.UNSPEC, 0, link.up ? IFF.UP : 0, link.up ? IFF.UP : 0);
   writeNewLink(writer, link);
   writer.nested(IFLA.LINKINFO, () => {
     writer.attributeText(IFLA_INFO.KIND, kind);
-    if (writeData) writer.nested(IFLA_INFO.DATA, writeData);
+    writer.nested(IFLA_INFO.DATA, writeData);
   });
   socket.request(writer, { call: "RTM_NEWLINK", object: link.name });
 }
 
-function writeNewLink(writer: MessageWriter, link: Omit<NewLink, "mac"> & Partial<NewLink>): void {
-  writer.attributeText(IFLA.IFNAME, link.name);
-  if (link.mac !== undefined) writer.attributeMac(IFLA.ADDRESS, link.mac);
+function writeNewLink(writer: MessageWriter, link: NewLink): void {
+  writer.attributeText(IFLA.IFNAME, link.name).attributeMac(IFLA.ADDRESS, link.mac);
   if (link.mtuBytes !== undefined) writer.attributeU32(IFLA.MTU, link.mtuBytes);
   if (link.master !== undefined) writer.attributeU32(IFLA.MASTER, link.master);
   if (link.netnsFd !== undefined) writer.attributeU32(IFLA.NET_NS_FD, link.netnsFd);

@@ -191,7 +191,10 @@ export function decodeWireguard(message: Message): Part | undefined {
   return {
     privateKey: fixed(attributes.bytes(WGDEVICE_A.PRIVATE_KEY)),
     port: attributes.u16(WGDEVICE_A.LISTEN_PORT),
-    peers: [...attributes.items(WGDEVICE_A.PEERS)].flatMap((peer) => decodePeer(peer) ?? []),
+    peers: attributes
+      .nested(WGDEVICE_A.PEERS)
+      .children()
+      .flatMap((peer) => decodePeer(peer) ?? []),
   };
 }
 
@@ -219,7 +222,10 @@ function decodePeer(attributes: Attributes): WireguardPeerRecord | undefined {
     handshakeMs: decodeTime(attributes.bytes(WGPEER_A.LAST_HANDSHAKE_TIME)),
     receivedBytes: attributes.u64(WGPEER_A.RX_BYTES) ?? 0,
     sentBytes: attributes.u64(WGPEER_A.TX_BYTES) ?? 0,
-    allowed: [...attributes.items(WGPEER_A.ALLOWEDIPS)].flatMap((item) => decodeAllowed(item) ?? []),
+    allowed: attributes
+      .nested(WGPEER_A.ALLOWEDIPS)
+      .children()
+      .flatMap((item) => decodeAllowed(item) ?? []),
   };
 }
 

@@ -23,6 +23,12 @@ export interface Backend {
   leave(): Promise<void>;
   /** @param id nickname or peer name */
   removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
+  /** Four digits of a hash of each password that is valid now. */
+  passwords(): readonly string[];
+  /** One more is valid from now on. The first of all closes connections that were made without. */
+  addPassword(password: string): Promise<PasswordChange>;
+  /** @param options.force also the last one */
+  removePassword(password: string, options: { readonly force: boolean }): Promise<PasswordChange>;
   /** Prometheus text. */
   metrics(): Promise<string>;
 }
@@ -68,4 +74,13 @@ export interface RemovedPeer {
   readonly revoked: boolean;
   /** undefined: address allocation is not running here. */
   readonly addressesTakenOver?: number;
+}
+
+export interface PasswordChange {
+  /** False: it was so already. */
+  readonly changed: boolean;
+  /** Of those that are valid now. */
+  readonly fingerprints: readonly string[];
+  /** What the operator should know; whole sentences. */
+  readonly warnings: readonly string[];
 }

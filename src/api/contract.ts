@@ -2,8 +2,18 @@
 // The contract: every HTTP operation, once. The server finds and serves these, the client calls them. Paths outside /v1/ are those of Weave
 // Net, with its texts and status codes, because scripts, monitoring and plugins use them.
 import { UserError } from "../runtime/errors.ts";
-import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, RemovedPeer } from "./backend.ts";
-import { readCidr, readFields, readFlag, readQueryFlag, readQueryTexts, readText, readTexts, refuse } from "./parse.ts";
+import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
+import {
+  readCidr,
+  readFields,
+  readFlag,
+  readQueryFlag,
+  readQueryTexts,
+  readSecret,
+  readText,
+  readTexts,
+  refuse,
+} from "./parse.ts";
 import {
   jsonReply,
   metricsReply,
@@ -41,6 +51,9 @@ export interface Operations {
   expose: { request: ExposeRequest; response: AddressesResponse };
   hide: { request: { readonly addresses: readonly string[] }; response: AddressesResponse };
   ps: { request: { readonly words: readonly string[] }; response: { readonly entries: readonly PsEntry[] } };
+  passwords: { request: Empty; response: { readonly fingerprints: readonly string[] } };
+  addPassword: { request: { readonly password: string }; response: PasswordChange };
+  removePassword: { request: { readonly password: string; readonly force: boolean }; response: PasswordChange };
 }
 export type OperationName = keyof Operations;
 export type RequestOf<Name extends OperationName> = Operations[Name]["request"];
@@ -262,6 +275,17 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
     parse: ({ query }) => ({ words: readQueryTexts(query, "container") }),
     encode: ({ words }) => ({ query: new URLSearchParams(words.map((word): [string, string] => ["container", word])) }),
   },
+  passwords: {
+    ...getJson<ResponseOf<"passwords">>("/v1/passwords", "Four digits of a hash of each valid password"),
+    readOnly: false, // of no use to others, and some to one who guesses
+  },
+  addPassword: postJson("/v1/passwords/add", "Makes one more password valid, now and after restarts", (body) => ({
+    password: readSecret(readFields(body, ["password"])["password"], "password"),
+  })),
+  removePassword: postJson("/v1/passwords/remove", "Makes a password invalid; `force`: also the last one", (body) => {
+    const fields = readFields(body, ["password", "force"]);
+    return { password: readSecret(fields["password"], "password"), force: readFlag(fields["force"], "force") };
+  }),
 };
 
 /** A request for what is not there: an unknown path, or a service that is off. */

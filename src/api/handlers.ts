@@ -60,5 +60,8 @@ export function createHandlers(backend: Backend): Handlers {
     expose: (request) => backend.expose(request),
     hide: ({ addresses }) => backend.hide(addresses),
     ps: async ({ words }) => ({ entries: await backend.ps(words) }),
+    passwords: async () => ({ fingerprints: backend.passwords() }),
+    addPassword: ({ password }) => backend.addPassword(password),
+    removePassword: ({ password, force }) => backend.removePassword(password, { force }),
   };
 }

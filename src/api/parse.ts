@@ -30,6 +30,12 @@ export function readText(value: unknown, name: string): string {
   return value;
 }
 
+/** A password, which may have any character; it is in no message. */
+export function readSecret(value: unknown, name: string): string {
+  if (typeof value !== "string" || value === "") refuse(`'${name}' is missing`);
+  return value.length <= TEXT_LIMIT ? value : refuse(`'${name}' is longer than ${TEXT_LIMIT} characters`);
+}
+
 export function readFlag(value: unknown, name: string): boolean {
   if (value === undefined) return false;
   if (typeof value === "boolean") return value;

@@ -31,6 +31,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print everything as JSON, or through a Go template",
     load: async () => (await import("./report.ts")).report,
   },
+  password: {
+    summary: "change the passwords that are valid, without a cut",
+    load: async () => (await import("./password.ts")).password,
+  },
   rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
   version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
   daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },

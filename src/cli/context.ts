@@ -14,6 +14,8 @@ export interface Cli {
   err(text: string): void;
   /** Effective user is root. */
   readonly isRoot: boolean;
+  /** From standard input; typed at a terminal it is not shown, and asked for twice with `confirm`. @throws {UserError} there is none */
+  readSecret(options: { readonly confirm: boolean }): Promise<string>;
   /** The daemon this command talks to. @throws {UserError} WEAVE_HTTP_ADDR cannot be read */
   client(): ApiClient;
 }

@@ -4,6 +4,7 @@ import { writeSync } from "node:fs";
 import { systemClock } from "../runtime/clock.ts";
 import type { Cli } from "./context.ts";
 import { clientFrom, runCli } from "./run.ts";
+import { secretFromStdin } from "./secret.ts";
 
 /** Runs one command line and ends the process with its exit code. */
 export async function runProcess(argv: readonly string[], version: string): Promise<never> {
@@ -15,6 +16,7 @@ export async function runProcess(argv: readonly string[], version: string): Prom
     out: (text) => void results.push(text),
     err: writeError,
     isRoot: process.geteuid?.() === 0,
+    readSecret: (options) => secretFromStdin({ ...options, say: writeError }),
     client: () => clientFrom(process.env),
   };
   const code = await runCli(cli, argv);

@@ -91,6 +91,12 @@ export function writeLaunchFile(dataDir: string, file: LaunchFile): void {
   }
 }
 
+/** Changes one option of what the next start is given; also when no `launch` was before. @throws {UserError} */
+export function storeOption(dataDir: string, key: OptionKey, texts: readonly string[]): void {
+  const file = readLaunchFile(dataDir) ?? { launchId: "", options: {}, peers: [] };
+  writeLaunchFile(dataDir, { ...file, options: { ...file.options, [key]: texts } });
+}
+
 export function removeLaunchFile(dataDir: string): void {
   rmSync(launchFilePath(dataDir), { force: true });
 }

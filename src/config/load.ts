@@ -18,6 +18,8 @@ export interface DaemonConfig extends Options {
   /** Which `launch` wrote launch.json, empty without one. It changes at each launch and stays over restarts: a restart keeps the targets
    *  that `connect` and `forget` have left, a launch starts with its own. */
   readonly launchId: string;
+  /** Those of a flag win over launch.json also after `weave password` has changed that. */
+  readonly passwordsFrom: Origin;
 }
 
 export interface Sources {
@@ -45,7 +47,13 @@ export function loadConfig(sources: Sources): Loaded {
   const options = values as Options; // every key was just filled in from its own option
   const nickname = options.nickname === "" ? sources.hostname : options.nickname;
   const peers = (sources.peers.length > 0 ? sources.peers : (sources.file?.peers ?? [])).map(readPeer);
-  const config = { ...options, nickname, peers, launchId: sources.file?.launchId ?? "" };
+  const config = {
+    ...options,
+    nickname,
+    peers,
+    launchId: sources.file?.launchId ?? "",
+    passwordsFrom: origins.passwords ?? "default",
+  };
   checkTogether(config);
   return { config, origins: origins as Loaded["origins"] };
 }

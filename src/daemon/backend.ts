@@ -14,6 +14,7 @@ import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
+import type { PasswordSet } from "./password-set.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
 
 export interface BackendParts {
@@ -23,6 +24,7 @@ export interface BackendParts {
   readonly mesh: Mesh;
   readonly attacher: Attacher;
   readonly exposer: Exposer;
+  readonly passwords: PasswordSet;
   /** Everything the status shows besides the mesh's own view. */
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
@@ -38,7 +40,7 @@ export interface BackendParts {
 }
 
 export function createBackend(parts: BackendParts): Backend {
-  const { mesh, attacher, exposer, config } = parts;
+  const { mesh, attacher, exposer, passwords, config } = parts;
   const status = (): StatusModel => {
     const view = mesh.view();
     return {
@@ -50,7 +52,7 @@ export function createBackend(parts: BackendParts): Backend {
       warnings: [...parts.warnings(), ...view.warnings],
       notes: parts.notes(),
       router: routerStatus({ ...parts.router(), mesh: view }),
-      config: shownConfig(config),
+      config: shownConfig({ ...config, passwords: passwords.texts }),
     };
   };
   return {
@@ -105,6 +107,9 @@ export function createBackend(parts: BackendParts): Backend {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: revoke }; // there is no address allocation from which to take anything over
     },
+    passwords: () => passwords.fingerprints(),
+    addPassword: async (password) => passwords.add(password),
+    removePassword: async (password, { force }) => passwords.remove(password, { force }),
     metrics: async () => renderMetrics(status(), parts.counters, await parts.transports()),
   };
 }

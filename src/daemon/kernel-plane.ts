@@ -112,6 +112,10 @@ export class KernelPlane implements Switch, Disposable {
   read(): DatapathPlan | undefined {
     return this.#datapath.read();
   }
+  /** What every one of the host's own links takes. */
+  narrowestMtuBytes(): number {
+    return narrowestMtu(this.links, this.#plan.bridge);
+  }
   /** Largest packet that any of the host's own links takes. */
   underlayMtuBytes(): number {
     return Math.max(DEFAULT_UNDERLAY_MTU, ...underlayLinks(this.links, this.#plan.bridge).map((link) => link.mtuBytes));
@@ -169,7 +173,11 @@ function underlayLinks(links: Links, bridge: string): Link[] {
   return links.list().filter((link) => names.has(link.name));
 }
 
+function narrowestMtu(links: Links, bridge: string): number {
+  const all = underlayLinks(links, bridge).map((link) => link.mtuBytes);
+  return all.length === 0 ? DEFAULT_UNDERLAY_MTU : Math.min(...all);
+}
+
 function automaticMtu(links: Links, bridge: string, overheadBytes: number): number {
-  const smallest = underlayLinks(links, bridge).reduce((least, link) => Math.min(least, link.mtuBytes), Number.POSITIVE_INFINITY);
-  return (Number.isFinite(smallest) ? smallest : DEFAULT_UNDERLAY_MTU) - overheadBytes;
+  return narrowestMtu(links, bridge) - overheadBytes;
 }

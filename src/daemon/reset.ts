@@ -11,6 +11,7 @@ import { Datapath } from "../host/datapath.ts";
 import { IDENTITY_FILE } from "../host/identity.ts";
 import { Links } from "../host/links.ts";
 import { NftFirewall } from "../host/nft.ts";
+import { removeWireguard } from "../host/wireguard-link.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";
@@ -35,6 +36,7 @@ export function removeKernelObjects(bridge: string, taps: readonly string[] = []
   using links = Links.open();
   removeSwitch(links, bridge);
   removeBridge(links, bridge);
+  removeWireguard(links);
   for (const tap of taps) links.delete(tap);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sleeve as the overlay knows it: started when the first session is opened, because most hosts never need it; started anew when it
 // fails, with a pause that grows. What is asked of it while it starts waits in order.
-import type { SleeveFigures } from "../host/sleeve-messages.ts";
+import type { SleeveCounts, SleeveFigures } from "../host/sleeve-messages.ts";
 import type { SleeveTotals } from "../metrics/transport-stats.ts";
 import type { Ip } from "../net/ip.ts";
 import type { SleeveCarrier, SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
@@ -66,16 +66,17 @@ export class SleeveControl implements SleeveCarrier, AsyncDisposable {
   async totals(): Promise<SleeveTotals | undefined> {
     const figures = this.#state.is === "on" ? await this.#state.sleeve.figures() : undefined;
     if (!figures) return undefined;
-    const { captured, injected, totals, drops, segments, sessions } = figures;
+    const { captured, injected, drops, sessions, closed } = figures;
+    const total = (count: keyof SleeveCounts) => sessions.reduce((sum, session) => sum + session[count], closed[count]);
     const ciphers: Record<string, number> = {};
     for (const { cipher } of sessions) ciphers[cipher] = (ciphers[cipher] ?? 0) + 1;
     return {
-      sent: { frames: captured, datagrams: totals.sent, bytes: totals.sentBytes },
-      received: { frames: injected, datagrams: totals.received, bytes: totals.receivedBytes },
-      drops,
-      rekeys: totals.rekeys,
+      sent: { frames: captured, datagrams: total("sent"), bytes: total("sentBytes") },
+      received: { frames: injected, datagrams: total("received"), bytes: total("receivedBytes") },
+      drops: Object.fromEntries(Object.entries(drops).map(([reason, count]) => [inKebabCase(reason), count])),
+      rekeys: total("rekeys"),
       sessions: ciphers,
-      offloads: { "udp-gso": segments },
+      offloads: { "udp-gso": sessions.every(({ segments }) => segments) },
     };
   }
 
@@ -133,4 +134,8 @@ export class SleeveControl implements SleeveCarrier, AsyncDisposable {
     this.#pause = this.#ports.clock.after(this.#pauseMs, () => this.#start(waiting));
     this.#pauseMs = Math.min(PAUSE_MAX_MS, this.#pauseMs * 2);
   }
+}
+
+function inKebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

@@ -3,6 +3,7 @@
 import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
+import { storeOption } from "../config/launch-file.ts";
 import { commandLineOf, type DaemonConfig } from "../config/load.ts";
 import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
@@ -16,10 +17,13 @@ import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
+import { Wireguard } from "../host/wireguard.ts";
+import { removeWireguard } from "../host/wireguard-link.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link } from "../mesh/ports.ts";
 import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
+import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
@@ -35,6 +39,7 @@ import { createBackend } from "./backend.ts";
 import { HealthWatch } from "./health.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
+import { PasswordSet } from "./password-set.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { SleeveControl } from "./sleeve-control.ts";
@@ -100,7 +105,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   using undo = new DisposableStack();
   if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
   const targets = initialTargets(store, config);
-  const { mesh, transport, overlay, sleeve } = createMesh(config, {
+  const { mesh, transport, overlay, sleeve, wireguard } = createMesh(config, {
     identity,
     name,
     bootId,
@@ -119,12 +124,14 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   transport.listen();
   mesh.start();
   overlay.release();
+  // Only now: until then the switch may have sent inside, as an earlier daemon left it.
+  if (typeof wireguard === "string") removeWireguard(kernel.links);
 
   const repairs = counters.family(
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, attachments, mesh, log, repairs });
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, mesh, log, repairs });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
   owned.use(
@@ -141,13 +148,21 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       {
         bridge: config.weaveBridge,
         connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
-        wireguardMissing: () => undefined,
+        wireguardMissing: () => (config.passwords.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
       },
       { clock, log },
     ),
   );
   await health.look();
 
+  const passwords = new PasswordSet(
+    { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
+    {
+      store: (texts) => storeOption(config.dataDir, "passwords", texts),
+      use: (texts) => transport.setPasswords(texts),
+      required: () => mesh.passwordRequired(),
+    },
+  );
   let ready = false;
   const backend = createBackend({
     config,
@@ -156,10 +171,15 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     mesh,
     attacher: attachments.attacher,
     exposer: attachments.exposer,
-    router: () => routerParts(config, kernel, overlay, repairs),
+    passwords,
+    router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     notes: () => health.notes(),
-    transports: async () => ({ switches: overlay.switches(), sleeve: await sleeve.totals(), wireguard: undefined }),
+    transports: async () => ({
+      switches: overlay.switches(),
+      sleeve: await sleeve.totals(),
+      wireguard: typeof wireguard === "string" ? undefined : wireguardTotals(wireguard, overlay),
+    }),
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
     targetsChanged: () => store.targets.replace(mesh.targets()),
@@ -182,6 +202,8 @@ interface MeshParts {
   readonly transport: TcpTransport;
   readonly overlay: Overlay;
   readonly sleeve: SleeveControl;
+  /** A text: why there is none. */
+  readonly wireguard: Wireguard | string;
 }
 
 function createMesh(
@@ -232,6 +254,7 @@ function createMesh(
     lost: (reason) => overlay.sleeveLost(reason),
   });
   owned.use(sleeve);
+  const wireguard = openWireguard(config, { kernel, identity: identity.keys.publicKey, log, owned });
   const overlay: Overlay = new Overlay(
     { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
     {
@@ -242,7 +265,7 @@ function createMesh(
       sealing: sodiumSealing,
       switch: kernel,
       sleeve,
-      wireguard: "this build has no WireGuard",
+      wireguard,
       replies: () => kernel.datapath.probeReplies(),
       alive: (peer, rttMs) => mesh.pathReply(peer, rttMs),
     },
@@ -259,7 +282,7 @@ function createMesh(
       connectionLimit: config.connLimit,
       passwordSet: config.passwords.length > 0,
       trusts,
-      transports: transportNames({ fastdp, wireguard: false, sleeve: true }),
+      transports: transportNames({ fastdp, wireguard: typeof wireguard !== "string", sleeve: true }),
       revoked: loadRevoked(store),
       restored,
     },
@@ -280,7 +303,45 @@ function createMesh(
     },
   );
   owned.defer(() => mesh.stop("restarting"));
-  return { mesh, transport, overlay, sleeve };
+  return { mesh, transport, overlay, sleeve, wireguard };
+}
+
+/** Only where data has to be encrypted and may go through the kernel. A text says why not. */
+function openWireguard(
+  config: DaemonConfig,
+  parts: {
+    readonly kernel: KernelPlane;
+    readonly identity: Uint8Array;
+    readonly log: Log;
+    readonly owned: AsyncDisposableStack;
+  },
+): Wireguard | string {
+  if (config.noFastdp) return "the fast datapath is switched off here";
+  if (config.passwords.length === 0) return "no password is set here";
+  const { kernel, identity, log, owned } = parts;
+  const wireguard = Wireguard.open({
+    links: kernel.links,
+    port: config.port + 2,
+    identity,
+    underlayMtuBytes: () => kernel.narrowestMtuBytes(),
+    clock: systemClock,
+    log,
+    linkChanged: (ifindex) => kernel.setWireguard(ifindex),
+  });
+  if (typeof wireguard === "string") log.warn("no WireGuard: encrypted data goes over sleeve", { reason: wireguard });
+  else owned.use(wireguard);
+  return wireguard;
+}
+
+function wireguardTotals(wireguard: Wireguard, overlay: Overlay): WireguardTotals {
+  const figures = wireguard.figures();
+  const peers = overlay.insideAddresses().flatMap(({ name, nickname, inside }) => {
+    const counted = figures.get(inside);
+    if (!counted) return [];
+    const { sentBytes, receivedBytes, handshakeMs } = counted;
+    return [{ name: formatPeerName(name), nickname, sentBytes, receivedBytes, handshakeMs }];
+  });
+  return { peers };
 }
 
 /** The machine's resolver takes as long as it likes. */
@@ -293,12 +354,13 @@ function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> 
 function createSupervisor(parts: {
   readonly kernel: KernelPlane;
   readonly overlay: Overlay;
+  readonly wireguard: Wireguard | string;
   readonly attachments: AttachmentParts;
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
 }): Supervisor {
-  const { kernel, overlay, attachments, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, mesh, log, repairs } = parts;
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -306,6 +368,7 @@ function createSupervisor(parts: {
     repairs,
     async repair() {
       const { repaired } = kernel.repair();
+      if (typeof wireguard !== "string") repaired.push(...wireguard.repair());
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       return [...repaired, ...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile())];

@@ -18,7 +18,7 @@ import {
   createBridge,
   createExternalVxlan,
   createVeth,
-  createWireguard,
+  createWireguardLink,
   deleteLink,
   type LinkChange,
   type PortOptions,
@@ -146,10 +146,10 @@ export class Links implements Disposable {
     createExternalVxlan(this.#socket, plan, port);
     return this.#made(plan.name);
   }
-  /** Switched off, without key and peers. @throws {SystemError} EEXIST: the name is taken  EOPNOTSUPP: this kernel has none */
-  createWireguard(plan: Omit<LinkPlan, "mac">): Link {
-    createWireguard(this.#socket, plan);
-    return this.#made(plan.name);
+  /** Switched off and without key. @throws {SystemError} EEXIST, EOPNOTSUPP: the kernel has no WireGuard */
+  createWireguard(name: string, mtuBytes: number): Link {
+    createWireguardLink(this.#socket, name, mtuBytes);
+    return this.#made(name);
   }
   /** Returns the host end. The guest end is switched off. @throws {SystemError} EEXIST: one of the names is taken */
   createVeth(host: VethHostEnd, guest: VethGuestEnd): Link {

@@ -1,14 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passwords as the handshake takes them: bytes, few, none of them useless.
+// Passwords as the handshake takes them: bytes, few, none of them useless. And how they are named without being shown.
+import { blake2b } from "../../native/libsodium/hash.ts";
 import { PASSWORDS_MAX } from "../mesh/secure/preamble.ts";
-import { utf8 } from "../mesh/secure/sealing.ts";
+import { concat, utf8 } from "../mesh/secure/sealing.ts";
 import { UserError } from "../runtime/errors.ts";
 
 const PASSWORD_BYTES_MAX = 1024;
+const FINGERPRINT = utf8("weave password fingerprint");
+// 16 bits tell four passwords apart, and leave whoever sees them and guesses offline with one in 65,536 of all words.
+const FINGERPRINT_BYTES = 2;
 
-/** Equal passwords typed on different machines are equal bytes. @throws {UserError} */
+/** Equal passwords typed on different machines are equal texts. */
+export function canonicalPassword(password: string): string {
+  return password.normalize("NFC");
+}
+
+/** Each once, in canonical form, in their order. */
+export function distinctPasswords(passwords: readonly string[]): readonly string[] {
+  return [...new Set(passwords.map(canonicalPassword))];
+}
+
+/** @throws {UserError} too many, or one of no use */
 export function passwordBytes(passwords: readonly string[]): Uint8Array[] {
-  const distinct = [...new Set(passwords.map((password) => password.normalize("NFC")))];
+  const distinct = distinctPasswords(passwords);
   if (distinct.length > PASSWORDS_MAX) {
     const hint = "remove those that no peer uses any more";
     throw new UserError(
@@ -26,4 +40,10 @@ export function passwordBytes(passwords: readonly string[]): Uint8Array[] {
     }
     return bytes;
   });
+}
+
+/** Four hex digits, equal on all hosts; to see which of a few passwords a host holds, not to prove anything. */
+export function passwordFingerprint(password: string): string {
+  const digest = blake2b(concat(FINGERPRINT, utf8(canonicalPassword(password))));
+  return digest.slice(0, FINGERPRINT_BYTES).toHex();
 }

@@ -3,95 +3,78 @@
 // poll() and never returns to an event loop while it runs.
 
 import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
-import { isSystemError } from "../../native/errno.ts";
-import { Arena } from "../../native/ffi.ts";
 import { close, POLL, poll } from "../../native/libc/fd.ts";
 import { openPacketSender } from "../../native/libc/packet-socket.ts";
 import { PollSet } from "../../native/libc/poll-set.ts";
-import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
-import { bind, recv, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "../../native/libc/socket.ts";
-import { Capture } from "../../native/libpcap/capture.ts";
+import { recv } from "../../native/libc/socket.ts";
+import { RingCapture } from "../../native/libpcap/ring.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
-import { type Ip, ipBytes, ipFromBytes, isIpv6 } from "../net/ip.ts";
+import { ipFromBytes } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
-import type { Clock, Instant } from "../runtime/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import { Inbox } from "./sleeve-inbox.ts";
 import { Injector } from "./sleeve-injector.ts";
-import type { SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
+import type { ReceiveKey } from "./sleeve-keyring.ts";
+import type { SleeveCounts, SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
 import { Outbox } from "./sleeve-outbox.ts";
-import { type ReceiveKey, Session } from "./sleeve-session.ts";
+import { Session } from "./sleeve-session.ts";
+import { closeSleeveSockets, openSleeveSockets, type SleeveSockets } from "./sleeve-sockets.ts";
 
 /** Of one turn: then the other direction is looked at. */
 const FRAMES_A_TURN = 64;
+const FRAMES_AT_ONCE = 8;
 const OUT_BYTES_A_TURN = 400_000;
-const CAPTURE_BUFFER_BYTES = 32 << 20;
-const SOCKET_BUFFER_BYTES = 8 << 20;
+/** That may wait to be captured. */
+const CAPTURE_FRAMES = 256;
 const WRITABLE_MS = 20;
 /** Timers are looked at so often under load. */
 const TICK_MS = 25;
 const NEIGHBOURS = 4096;
-/** netinet/in.h, linux/in6.h, linux/udp.h */
-const IPPROTO = { IP: 0, UDP: 17, IPV6: 41 } as const;
-const IP_MTU_DISCOVER = 10;
-const IPV6_MTU_DISCOVER = 23;
-const IPV6_V6ONLY = 26;
-const PMTUDISC_PROBE = 3;
-const UDP_GRO = 104;
 const VLAN_TAG_BYTES = 4;
 const MACS_BYTES = 12;
+const ETHERNET_BYTES = 14;
 
 export class SleeveEngine {
   readonly #setup: SleeveSetup;
   readonly #tell: (event: SleeveEvent) => void;
-  readonly #clock: Clock;
-  readonly #fds: { readonly ipv4: number; readonly ipv6: number };
-  readonly #capture: Capture;
+  readonly #fds: SleeveSockets;
+  readonly #capture: RingCapture;
   readonly #packetFd: number;
   readonly #outbox: Outbox;
   readonly #injector: Injector;
   readonly #inbox: Inbox;
   readonly #poll: PollSet;
-  // Room for a tag before the frame, which stands behind the header of the sleeve link.
-  readonly #frame = Arena.allocate(VLAN_TAG_BYTES + SLEEVE_HEADER.size + FRAME_BYTES_MAX + 64);
   readonly #command = new Uint8Array(new ArrayBuffer(4096));
-  readonly #keys = new Map<number, ReceiveKey>();
+  readonly #keys = new Map<number, ReceiveKey<Session>>();
   readonly #sessions = new Map<number, Session>();
   /** Whom frames are sent by. */
   readonly #used: (Session | undefined)[] = new Array(NEIGHBOURS).fill(undefined);
-  #unknownNeighbour = 0;
+  readonly #drops = { unknownNeighbour: 0, stranger: 0 };
   #isOver = false;
-  #now: Instant;
+  #now = systemClock.now();
   /** Of sessions that are closed. */
   readonly #past = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, rekeys: 0 };
 
   /** @throws {SystemError} the port is in use, the link is not there  @throws {PcapError} */
-  constructor(setup: SleeveSetup, clock: Clock, tell: (event: SleeveEvent) => void) {
+  constructor(setup: SleeveSetup, tell: (event: SleeveEvent) => void) {
     this.#setup = setup;
-    this.#clock = clock;
-    this.#now = clock.now();
     this.#tell = tell;
     using undo = new DisposableStack();
-    this.#fds = openSockets(setup.port, setup.host);
-    undo.defer(() => closeAll(this.#fds));
-    const options = {
-      direction: "in",
-      bufferBytes: CAPTURE_BUFFER_BYTES,
-      snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size,
-    } as const;
-    this.#capture = undo.use(Capture.open(setup.captureLink, options));
+    this.#fds = openSleeveSockets(setup.port, setup.host);
+    undo.defer(() => closeSleeveSockets(this.#fds));
+    const options = { frames: CAPTURE_FRAMES, snapBytes: FRAME_BYTES_MAX + SLEEVE_HEADER.size };
+    this.#capture = undo.use(RingCapture.open(setup.captureLink, options, (at, length) => this.#hand(at, length)));
     this.#packetFd = openPacketSender(setup.captureLink);
     undo.defer(() => close(this.#packetFd));
-    this.#outbox = new Outbox(this.#fds, (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0);
+    this.#outbox = new Outbox({ ...this.#fds, waitWritable: (fd) => poll(fd, POLL.OUT, WRITABLE_MS) !== 0 });
     this.#injector = new Injector(this.#packetFd);
-    this.#inbox = new Inbox(
-      {
-        keyOf: (index) => this.#keys.get(index),
-        control: (session, kind, payload) => this.#control(session, kind, payload),
-        moved: (session) => this.#moved(session),
-      },
-      this.#injector,
-    );
+    this.#inbox = new Inbox({
+      frame: (from, at, frameBytes, neighbour, mark) => this.#injector.add(from, at, frameBytes, neighbour, mark),
+      keyOf: (index) => this.#keys.get(index),
+      control: (session, kind, payload) => this.#control(session, kind, payload),
+      moved: (session) => this.#moved(session),
+    });
     this.#poll = new PollSet([this.#fds.ipv4, this.#fds.ipv6, this.#capture.fd, setup.commandFd]);
     undo.move();
   }
@@ -100,7 +83,7 @@ export class SleeveEngine {
   run(): void {
     let tickAt = 0;
     while (!this.#isOver) {
-      this.#now = this.#clock.now();
+      this.#now = systemClock.now();
       const sent = this.#sendTurn();
       const received = this.#receiveTurn();
       if (this.#now >= tickAt) {
@@ -116,30 +99,32 @@ export class SleeveEngine {
   }
 
   #close(): void {
-    for (const session of [...this.#sessions.values()]) session.close();
+    for (const session of [...this.#sessions.values()]) session.keys.close();
     this.#capture[Symbol.dispose]();
     close(this.#packetFd);
-    closeAll(this.#fds);
+    closeSleeveSockets(this.#fds);
   }
 
   #sendTurn(): boolean {
     let frames = 0;
     while (frames < FRAMES_A_TURN && this.#outbox.pendingBytes < OUT_BYTES_A_TURN) {
-      const length = this.#capture.nextInto(this.#frame, VLAN_TAG_BYTES, SLEEVE_HEADER.size + FRAME_BYTES_MAX);
-      if (length === 0) break;
-      frames++;
-      this.#hand(length);
+      const taken = this.#capture.deliver(FRAMES_AT_ONCE);
+      frames += taken;
+      if (taken < FRAMES_AT_ONCE) break;
     }
-    if (frames > 0) this.#outbox.flush();
+    if (frames > 0) this.#outbox.flush(this.#now);
     return frames > 0;
   }
-  #hand(length: number): void {
-    const { view, bytes } = this.#frame;
-    const header = VLAN_TAG_BYTES;
-    if (length < SLEEVE_HEADER.size + 14 || view.getUint16(header + SLEEVE_HEADER.ethertype) !== SLEEVE_ETHERTYPE) return;
+  /** A frame from the switch, behind the header of the sleeve link. */
+  #hand(header: number, length: number): void {
+    const { view, bytes } = this.#capture.memory;
+    if (length < SLEEVE_HEADER.size + ETHERNET_BYTES || view.getUint16(header + SLEEVE_HEADER.ethertype) !== SLEEVE_ETHERTYPE) {
+      this.#drops.stranger++;
+      return;
+    }
     const session = this.#used[view.getUint16(header + SLEEVE_HEADER.neighbour) % NEIGHBOURS];
     if (!session) {
-      this.#unknownNeighbour++;
+      this.#drops.unknownNeighbour++;
       return;
     }
     const ttlVni = view.getUint32(header + SLEEVE_HEADER.ttlVni);
@@ -156,13 +141,16 @@ export class SleeveEngine {
       view.setUint16(at + MACS_BYTES + 2, tci);
       frameBytes += VLAN_TAG_BYTES;
     }
-    this.#outbox.frame(session, ttlVni, this.#frame, at, frameBytes, gsoBytes, this.#now);
+    this.#outbox.frame(session, ttlVni, this.#capture.memory, at, frameBytes, gsoBytes, this.#now);
   }
 
   #receiveTurn(): boolean {
     let any = false;
     for (const fd of [this.#fds.ipv4, this.#fds.ipv6]) if (fd >= 0 && this.#inbox.receive(fd, this.#now)) any = true;
-    if (any) this.#injector.flush();
+    if (any) {
+      this.#injector.flush();
+      this.#outbox.flush(this.#now); // answers
+    }
     return any;
   }
 
@@ -203,33 +191,38 @@ export class SleeveEngine {
       send: (to, kind, payload, sizeBytes = 0) => this.#outbox.control(to, kind, payload, sizeBytes, this.#now),
       newIndex: () => this.#newIndex(),
       addReceiveKey: (key) => void this.#keys.set(key.index, key),
-      dropReceiveKey: (key) => void (this.#keys.get(key.index) === key && this.#keys.delete(key.index)),
+      dropReceiveKey: (key) => this.#dropReceiveKey(key),
       up: (up) => this.#up(up),
       mtuChanged: (changed) => this.#tell({ type: "mtu", localIndex: changed.localIndex, bytes: changed.innerBytes }),
     });
     this.#sessions.set(session.localIndex, opened);
     this.#used[session.neighbour] ??= opened;
     opened.start(this.#now);
+    this.#outbox.flush(this.#now);
   }
   #up(session: Session): void {
     const before = this.#used[session.neighbour];
     this.#used[session.neighbour] = session;
-    if (before !== session) before?.retire(this.#now);
+    if (before !== session) before?.keys.retire(this.#now);
     this.#tell({ type: "up", localIndex: session.localIndex });
-    session.greet(this.#now); // the other end may wait for it
   }
   #remove(session: Session | undefined): void {
     if (!session) return;
-    session.close();
-    addCounts(this.#past, session.counts);
+    session.keys.close();
+    for (const name of ALL_COUNTS) this.#past[name] += countsOf(session)[name];
     this.#inbox.forget(session);
     this.#sessions.delete(session.localIndex);
-    if (this.#used[session.neighbour] === session) this.#used[session.neighbour] = undefined;
+    if (this.#used[session.neighbour] !== session) return;
+    this.#used[session.neighbour] = [...this.#sessions.values()].findLast((other) => other.neighbour === session.neighbour);
   }
   #moved(session: Session): void {
     const { view, bytes } = session.name;
     const address = ipFromBytes(session.isIpv6 ? bytes.slice(8, 24) : bytes.slice(4, 8));
     this.#tell({ type: "moved", localIndex: session.localIndex, address, port: view.getUint16(2) });
+  }
+  #dropReceiveKey(key: ReceiveKey<Session>): void {
+    if (this.#keys.get(key.index) === key) this.#keys.delete(key.index);
+    this.#inbox.forgetKey(key);
   }
   #newIndex(): number {
     for (;;) {
@@ -248,10 +241,10 @@ export class SleeveEngine {
         if (payload.length >= 2) session.mtuAnswered((payload[0]! << 8) | payload[1]!, this.#now);
         return;
       case RECORD.rekeyOffer:
-        session.offered(payload, this.#now);
+        session.keys.offered(payload, this.#now);
         return;
       case RECORD.rekeyAnswer:
-        session.answered(payload, this.#now);
+        session.rekeyAnswered(payload, this.#now);
         return;
     }
   }
@@ -261,107 +254,45 @@ export class SleeveEngine {
   #due(): void {
     for (const session of this.#sessions.values()) {
       if (session.dueAt() <= this.#now) session.due(this.#now);
-      if (session.isOver) this.#remove(session);
+      if (session.keys.isOver) this.#remove(session);
     }
+    this.#outbox.flush(this.#now);
   }
   #waitMs(): number {
     let dueAt = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) dueAt = Math.min(dueAt, session.dueAt());
     if (dueAt === Number.POSITIVE_INFINITY) return -1;
-    return Math.max(1, Math.ceil(dueAt - this.#clock.now()));
+    return Math.max(1, Math.ceil(dueAt - systemClock.now()));
   }
 
   #figures(): SleeveFigures {
     const { received, dropped } = this.#capture.stats();
-    const totals = { ...this.#past };
-    for (const session of this.#sessions.values()) addCounts(totals, session.counts);
-    const { drops: outbox } = this.#outbox;
-    const { drops: inbox } = this.#inbox;
     return {
       captured: received,
       injected: this.#injector.frames,
-      segments: this.#outbox.segments,
-      totals,
       drops: {
-        "too-large": outbox.tooLarge,
-        "key-expired": outbox.keyExpired,
-        "send-failed": outbox.sendFailed,
-        malformed: inbox.malformed,
-        "unknown-index": inbox.unknownIndex,
-        replayed: inbox.replayed,
-        "not-authentic": inbox.notAuthentic,
-        "fragment-lost": inbox.fragmentLost,
-        "link-full": this.#injector.drops.linkFull,
-        "capture-full": dropped,
-        "unknown-neighbour": this.#unknownNeighbour,
+        ...this.#outbox.drops,
+        ...this.#inbox.drops,
+        ...this.#injector.drops,
+        captureFull: dropped,
+        ...this.#drops,
       },
       sessions: [...this.#sessions.values()].map((session) => ({
         localIndex: session.localIndex,
         neighbour: session.neighbour,
         cipher: session.cipherName,
         isUp: session.isUp,
+        segments: session.segments,
         innerBytes: session.innerBytes,
         pathMtuBytes: session.mtu.bytes,
-        ...session.counts,
+        ...countsOf(session),
       })),
+      closed: { ...this.#past },
     };
   }
 }
 
-type Counts = Session["counts"];
-function addCounts(to: Counts, counts: Counts): void {
-  for (const name of Object.keys(counts) as (keyof Counts)[]) to[name] += counts[name]; // exactly the keys of the literal
-}
-
-/** One for each family, -1 where the host has none or another address was asked for. @throws {SystemError} EADDRINUSE */
-function openSockets(port: number, host: Ip | undefined): { ipv4: number; ipv6: number } {
-  const fds = { ipv4: -1, ipv6: -1 };
-  try {
-    if (host === undefined || !isIpv6(host)) fds.ipv4 = openSocket(AF.INET, port, host ?? ("0.0.0.0" as Ip));
-    if (host === undefined || isIpv6(host)) fds.ipv6 = openIpv6(port, host);
-    return fds;
-  } catch (thrown) {
-    closeAll(fds);
-    throw thrown;
-  }
-}
-function openIpv6(port: number, host: Ip | undefined): number {
-  try {
-    return openSocket(AF.INET6, port, host ?? ("::" as Ip));
-  } catch (thrown) {
-    if (host === undefined && isSystemError(thrown, "EAFNOSUPPORT", "EADDRNOTAVAIL")) return -1;
-    throw thrown;
-  }
-}
-function openSocket(family: number, port: number, host: Ip): number {
-  const fd = socket(family, SOCK.DGRAM | SOCK.NONBLOCK, 0);
-  try {
-    const isV6 = family === AF.INET6;
-    if (isV6) setIntOption(fd, IPPROTO.IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
-    const [level, option] = isV6 ? [IPPROTO.IPV6, IPV6_MTU_DISCOVER] : [IPPROTO.IP, IP_MTU_DISCOVER];
-    setIntOption(fd, level, option, PMTUDISC_PROBE, "MTU_DISCOVER");
-    for (const [buffer, name] of [
-      [SO.RCVBUFFORCE, "SO_RCVBUFFORCE"],
-      [SO.SNDBUFFORCE, "SO_SNDBUFFORCE"],
-    ] as const) {
-      setIntOption(fd, SOL_SOCKET, buffer, SOCKET_BUFFER_BYTES, name);
-    }
-    offerGro(fd);
-    bind(fd, inetAddress(ipBytes(host), port), `UDP ${host} port ${port}`);
-    return fd;
-  } catch (thrown) {
-    close(fd);
-    throw thrown;
-  }
-}
-// Kernels before 5.0 deliver one datagram at a time.
-function offerGro(fd: number): void {
-  try {
-    setIntOption(fd, IPPROTO.UDP, UDP_GRO, 1, "UDP_GRO");
-  } catch (thrown) {
-    if (!isSystemError(thrown, "ENOPROTOOPT")) throw thrown;
-  }
-}
-function closeAll(fds: { readonly ipv4: number; readonly ipv6: number }): void {
-  for (const fd of [fds.ipv4, fds.ipv6]) if (fd >= 0) close(fd);
+const ALL_COUNTS = ["sent", "sentBytes", "received", "receivedBytes", "rekeys"] as const;
+function countsOf(session: Session): SleeveCounts {
+  return { ...session.counts, rekeys: session.keys.rekeys };
 }

@@ -2,12 +2,15 @@
 // From datagrams to frames: receives many at once (recvmmsg, UDP_GRO), opens them where they lie and reads their records. What is not authentic
 // changes nothing and is counted.
 import { Arena } from "../../native/ffi.ts";
-import { Messages } from "../../native/libc/messages.ts";
+import { copyBytes, Messages } from "../../native/libc/messages.ts";
 import { MSG } from "../../native/libc/socket.ts";
 import {
+  CLEAR_MODE,
   CONTROL_RECORD_BYTES,
   COUNTER_AT,
+  COUNTER_HIGH_LIMIT,
   FRAGMENT_RECORD_BYTES,
+  FRAME_BYTES_MAX,
   FRAME_RECORD_BYTES,
   HEADER_BYTES,
   INDEX_AT,
@@ -15,9 +18,9 @@ import {
   readUint24,
   TAG_BYTES,
 } from "../overlay/sleeve/datagram.ts";
-import { Reassembly } from "../overlay/sleeve/reassembly.ts";
-import type { Injector } from "./sleeve-injector.ts";
-import type { ReceiveKey, Session } from "./sleeve-session.ts";
+import { REASSEMBLY_SLOTS, Reassembly } from "../overlay/sleeve/reassembly.ts";
+import type { ReceiveKey } from "./sleeve-keyring.ts";
+import type { Session } from "./sleeve-session.ts";
 
 const BUFFERS = 16;
 const BUFFER_BYTES = 65_536;
@@ -25,42 +28,40 @@ const NAME_BYTES = 28;
 /** linux/udp.h */
 const SOL_UDP = 17;
 const UDP_GRO = 104;
+const SLOT_BYTES = Math.ceil(FRAME_BYTES_MAX / 8) * 8;
 const TWO_32 = 2 ** 32;
 
-export interface InboxDrops {
-  malformed: number;
-  unknownIndex: number;
-  replayed: number;
-  notAuthentic: number;
-  fragmentLost: number;
-}
 export interface InboxPorts {
-  keyOf(index: number): ReceiveKey | undefined;
+  /** Takes a frame of a neighbour before the call returns; `mark` is TTL and VNI. */
+  frame(from: Arena, at: number, length: number, neighbour: number, mark: number): void;
+  keyOf(index: number): ReceiveKey<Session> | undefined;
   control(session: Session, kind: number, payload: Uint8Array): void;
   moved(session: Session): void;
 }
 
 export class Inbox {
-  readonly drops: InboxDrops = { malformed: 0, unknownIndex: 0, replayed: 0, notAuthentic: 0, fragmentLost: 0 };
+  readonly #drops = { malformed: 0, unknownIndex: 0, otherMode: 0, replayed: 0, notAuthentic: 0, badPiece: 0 };
   readonly #ports: InboxPorts;
-  readonly #injector: Injector;
   readonly #block = Arena.allocate(BUFFERS * BUFFER_BYTES);
   readonly #names = Arena.allocate(BUFFERS * NAME_BYTES);
   readonly #messages = new Messages(BUFFERS);
   readonly #reassembly = new Reassembly();
-  readonly #whole = Arena.allocate(1 << 17);
+  readonly #pieces = Arena.allocate(REASSEMBLY_SLOTS * SLOT_BYTES);
+  #key: ReceiveKey<Session> | undefined;
   #now = 0;
 
-  constructor(ports: InboxPorts, injector: Injector) {
+  constructor(ports: InboxPorts) {
     this.#ports = ports;
-    this.#injector = injector;
+    for (let i = 0; i < BUFFERS; i++) this.#messages.setPayload(i, this.#block, i * BUFFER_BYTES, BUFFER_BYTES);
   }
 
+  get drops(): Readonly<Record<string, number>> {
+    return { ...this.#drops, fragmentLost: this.#reassembly.lost };
+  }
   /** Takes what waits at the socket, once. False: nothing did. */
   receive(fd: number, now: number): boolean {
     this.#now = now;
     for (let i = 0; i < BUFFERS; i++) {
-      this.#messages.setPayload(i, this.#block, i * BUFFER_BYTES, BUFFER_BYTES);
       this.#messages.setName(i, this.#names, i * NAME_BYTES, NAME_BYTES);
       this.#messages.offerControl(i);
     }
@@ -74,45 +75,57 @@ export class Inbox {
         this.#take(at + offset, Math.min(each, length - offset), i * NAME_BYTES);
       }
     }
-    this.drops.fragmentLost = this.#reassembly.lost;
     return true;
   }
   forget(session: Session): void {
     this.#reassembly.forget(session);
+    this.#key = undefined;
+  }
+  /** A key is not valid any more. */
+  forgetKey(key: ReceiveKey<Session>): void {
+    if (this.#key === key) this.#key = undefined;
   }
 
   #take(at: number, length: number, nameAt: number): void {
     const { view } = this.#block;
     if (length < HEADER_BYTES) {
-      this.drops.malformed++;
+      this.#drops.malformed++;
       return;
     }
-    const key = this.#ports.keyOf(view.getUint32(at + INDEX_AT));
+    const index = view.getUint32(at + INDEX_AT);
+    const key = this.#key?.index === index ? this.#key : this.#ports.keyOf(index);
     if (!key) {
-      this.drops.unknownIndex++;
+      this.#drops.unknownIndex++;
       return;
     }
-    const [high, low] = [view.getUint32(at + COUNTER_AT), view.getUint32(at + COUNTER_AT + 4)];
-    const counter = high * TWO_32 + low;
-    // Larger than any sender can have come to; beyond 2^53 numbers would not be exact.
-    if (high >= 2 ** 20 || !key.window.isNew(counter)) {
-      this.drops.replayed++;
+    this.#key = key;
+    const { session, cipher } = key;
+    const high = view.getUint32(at + COUNTER_AT);
+    const low = view.getUint32(at + COUNTER_AT + 4);
+    if (high >= CLEAR_MODE !== (cipher === undefined)) {
+      this.#drops.otherMode++;
+      return;
+    }
+    const upper = high % CLEAR_MODE;
+    const counter = upper * TWO_32 + low;
+    if (upper >= COUNTER_HIGH_LIMIT || !key.window.isNew(counter)) {
+      this.#drops.replayed++;
       return;
     }
     let end = at + length;
-    if (key.cipher) {
-      key.cipher.setCounter(high, low);
-      if (!key.cipher.open(this.#block, at + HEADER_BYTES, length - HEADER_BYTES, at, HEADER_BYTES)) {
-        this.drops.notAuthentic++;
+    if (cipher) {
+      cipher.setCounter(high, low);
+      if (!cipher.open(this.#block, at, HEADER_BYTES, length - HEADER_BYTES)) {
+        this.#drops.notAuthentic++;
         return;
       }
       end -= TAG_BYTES;
     }
-    key.window.note(counter);
-    const { session } = key;
+    // What was overtaken on the way says nothing about where the sender is now.
+    const isNewest = key.window.note(counter);
     session.counts.received++;
     session.counts.receivedBytes += length;
-    if (session.movedTo(this.#names.view, nameAt)) this.#ports.moved(session);
+    if (isNewest && session.movedTo(this.#names.view, nameAt, this.#now)) this.#ports.moved(session);
     session.heard(key, this.#now);
     this.#read(session, at + HEADER_BYTES, end);
   }
@@ -120,29 +133,34 @@ export class Inbox {
   #read(session: Session, start: number, end: number): void {
     const { view, bytes } = this.#block;
     let at = start;
-    while (at < end) {
+    while (at + CONTROL_RECORD_BYTES <= end) {
       const kind = view.getUint8(at);
-      const head =
-        kind === RECORD.frame ? FRAME_RECORD_BYTES : kind === RECORD.fragment ? FRAGMENT_RECORD_BYTES : CONTROL_RECORD_BYTES;
+      const isFrame = kind === RECORD.frame;
+      const isPiece = kind === RECORD.fragment;
+      const head = isFrame ? FRAME_RECORD_BYTES : isPiece ? FRAGMENT_RECORD_BYTES : CONTROL_RECORD_BYTES;
       if (at + head > end) break;
-      const length = view.getUint16(at + head - (head === FRAGMENT_RECORD_BYTES ? 10 : 2));
+      const length = view.getUint16(isFrame || isPiece ? at + 5 : at + 1);
       if (at + head + length > end) break;
-      if (kind === RECORD.frame) this.#injector.add(this.#block, at + head, length, session.neighbour, view.getUint32(at + 1));
-      else if (kind === RECORD.fragment) this.#piece(session, at, length);
+      if (isFrame) this.#ports.frame(this.#block, at + head, length, session.neighbour, view.getUint32(at + 1));
+      else if (isPiece) this.#piece(session, at, length);
       else this.#ports.control(session, kind, bytes.subarray(at + head, at + head + length));
       at += head + length;
     }
-    if (at !== end) this.drops.malformed++;
+    if (at !== end) this.#drops.malformed++;
   }
 
   #piece(session: Session, at: number, length: number): void {
-    const { view, bytes } = this.#block;
-    const [id, offset, total] = [view.getUint16(at + 7), readUint24(view, at + 9), readUint24(view, at + 12)];
-    const from = at + FRAGMENT_RECORD_BYTES;
-    const whole = this.#reassembly.add(session, id, offset, total, bytes.subarray(from, from + length), this.#now);
-    if (!whole) return;
-    this.#whole.bytes.set(whole);
+    const { view } = this.#block;
+    const offset = readUint24(view, at + 9);
+    const slot = this.#reassembly.take(session, view.getUint16(at + 7), offset, length, readUint24(view, at + 12), this.#now);
+    if (slot < 0) {
+      this.#drops.badPiece++;
+      return;
+    }
+    const into = slot * SLOT_BYTES;
+    copyBytes(this.#block, at + FRAGMENT_RECORD_BYTES, this.#pieces, into + offset, length);
+    const whole = this.#reassembly.finish(slot);
     // The switch's mark has TTL and VNI in the same places as the record.
-    this.#injector.add(this.#whole, 0, whole.length, session.neighbour, view.getUint32(at + 1));
+    if (whole > 0) this.#ports.frame(this.#pieces, into, whole, session.neighbour, view.getUint32(at + 1));
   }
 }

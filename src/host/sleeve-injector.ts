@@ -7,16 +7,17 @@ import { VIRTIO_NET_HDR } from "../../native/libc/packet-socket.ts";
 import { MSG, SO, SOL_SOCKET } from "../../native/libc/socket.ts";
 import { FRAME_BYTES_MAX } from "../overlay/sleeve/datagram.ts";
 import { isJoinable, Joined } from "../overlay/sleeve/joining.ts";
-import { checksumOffset, Packet, pseudoHeaderSum, setIpLength } from "../overlay/sleeve/packet.ts";
+import { checksumOffset, Packet, pseudoHeaderSum, setIpLength, UDP_AT } from "../overlay/sleeve/packet.ts";
 
 const BLOCK_BYTES = 1 << 20;
 const FRAMES = 256;
 const MACS_BYTES = 12;
 const TAG_BYTES = 4;
+const ETHERNET_BYTES = 14;
 const TPID = 0x8100;
 /** linux/virtio_net.h */
 const NEEDS_CSUM = 1;
-const GSO = { none: 0, tcp4: 1, tcp6: 4 } as const;
+const GSO = { tcp4: 1, tcp6: 4, udp: 5 } as const;
 
 export class Injector {
   readonly drops = { linkFull: 0 };
@@ -25,7 +26,7 @@ export class Injector {
   readonly #block = Arena.allocate(BLOCK_BYTES);
   readonly #messages = new Messages(FRAMES);
   readonly #packet = new Packet();
-  readonly #joined = new Joined();
+  readonly #joined = new Joined(TAG_BYTES);
   #joinedMark = 0;
   #joinedNeighbour = 0;
   #count = 0;
@@ -54,7 +55,7 @@ export class Injector {
       this.#joinedMark = mark;
       this.#joinedNeighbour = neighbour;
       this.#joined.begin(this.#block.view, this.#start + VIRTIO_NET_HDR.size + TAG_BYTES, packet);
-    } else if (isPlain) this.#leaveChecksum(this.#start, packet.isIpv6, packet.isTcp, packet.transportAt, bytes);
+    } else if (isPlain) this.#leaveChecksum(this.#start, packet, bytes);
   }
 
   /** Injects everything. */
@@ -99,10 +100,6 @@ export class Injector {
     if (!joined.continues(view, from.view, at, packet)) return false;
     const end = joined.at + joined.headerBytes + joined.payloadBytes;
     if (end + packet.payloadBytes > BLOCK_BYTES) return false;
-    // The MACs stand four bytes before where a frame without the tag would have them.
-    for (let i = 0; i < MACS_BYTES; i += 4) {
-      if (view.getUint32(joined.at - TAG_BYTES + i) !== from.view.getUint32(at + i)) return false;
-    }
     copyBytes(from, at + packet.headerBytes, this.#block, end, packet.payloadBytes);
     joined.extend(view, from.view, at, packet);
     return true;
@@ -113,30 +110,35 @@ export class Injector {
     const joined = this.#joined;
     if (!joined.isOpen) return;
     const { view } = this.#block;
-    const { at, isIpv6, headerBytes, payloadBytes, segmentBytes, transportAt } = joined;
+    const { at, isIpv6, isTcp, headerBytes, payloadBytes, segmentBytes, transportAt } = joined;
     const start = at - TAG_BYTES - VIRTIO_NET_HDR.size;
     const length = headerBytes + payloadBytes;
     if (payloadBytes > segmentBytes) {
-      setIpLength(view, at, isIpv6, length - 14);
-      view.setUint8(start + VIRTIO_NET_HDR.gsoType, isIpv6 ? GSO.tcp6 : GSO.tcp4);
+      setIpLength(view, at + ETHERNET_BYTES, isIpv6, length - ETHERNET_BYTES);
+      if (!isTcp) view.setUint16(at + transportAt + UDP_AT.length, length - transportAt);
+      view.setUint8(start + VIRTIO_NET_HDR.gsoType, isTcp ? (isIpv6 ? GSO.tcp6 : GSO.tcp4) : GSO.udp);
       view.setUint16(start + VIRTIO_NET_HDR.headerLength, headerBytes + TAG_BYTES, true);
       view.setUint16(start + VIRTIO_NET_HDR.gsoSize, segmentBytes, true);
       this.#messages.setPayload(this.#count - 1, this.#block, start, VIRTIO_NET_HDR.size + TAG_BYTES + length);
       this.#at = (start + VIRTIO_NET_HDR.size + TAG_BYTES + length + 1) & ~1;
     }
-    this.#leaveChecksum(start, isIpv6, true, transportAt, length);
+    this.#leaveChecksum(start, joined, length);
     joined.end();
   }
 
   /** The kernel completes the checksum, or never needs it. A UDP checksum of zero means that there is none. */
-  #leaveChecksum(start: number, isIpv6: boolean, isTcp: boolean, transportAt: number, length: number): void {
+  #leaveChecksum(start: number, packet: Shape, length: number): void {
     const { view } = this.#block;
+    const { isIpv6, isTcp, ipAt, transportAt } = packet;
     const frame = start + VIRTIO_NET_HDR.size + TAG_BYTES; // where the frame would begin without the tag
     const at = frame + transportAt + checksumOffset(isTcp);
-    if (!isTcp && !isIpv6 && view.getUint16(at) === 0) return;
-    view.setUint16(at, pseudoHeaderSum(view, frame, isIpv6, isTcp, length - transportAt));
+    if (!isTcp && view.getUint16(at) === 0) return;
+    view.setUint16(at, pseudoHeaderSum(view, frame + ipAt, isIpv6, isTcp, length - transportAt));
     view.setUint8(start + VIRTIO_NET_HDR.flags, NEEDS_CSUM);
     view.setUint16(start + VIRTIO_NET_HDR.csumStart, transportAt + TAG_BYTES, true);
     view.setUint16(start + VIRTIO_NET_HDR.csumOffset, checksumOffset(isTcp), true);
   }
 }
+
+/** What finishing a checksum needs to know of a packet. */
+type Shape = Pick<Packet, "isIpv6" | "isTcp" | "ipAt" | "transportAt">;

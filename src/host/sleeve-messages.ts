@@ -14,7 +14,7 @@ export interface SleeveSetup {
   readonly commandFd: number;
 }
 
-/** Datagrams and bytes of UDP payload. */
+/** Datagrams, bytes of UDP payload, and keys that were renewed. */
 export interface SleeveCounts {
   readonly sent: number;
   readonly sentBytes: number;
@@ -26,6 +26,8 @@ export interface SleeveSessionFigures extends SleeveCounts {
   readonly localIndex: number;
   readonly neighbour: number;
   readonly isUp: boolean;
+  /** The kernel takes several datagrams as one (UDP_SEGMENT). */
+  readonly segments: boolean;
   readonly innerBytes: number;
   readonly pathMtuBytes: number;
   readonly cipher: string;
@@ -33,13 +35,10 @@ export interface SleeveSessionFigures extends SleeveCounts {
 export interface SleeveFigures {
   readonly captured: number;
   readonly injected: number;
-  /** The kernel makes segments of large sends. */
-  readonly segments: boolean;
-  /** Since the Worker began. */
-  readonly totals: SleeveCounts;
-  /** By a word from a closed set. */
   readonly drops: Readonly<Record<string, number>>;
   readonly sessions: readonly SleeveSessionFigures[];
+  /** Of all sessions that are closed. */
+  readonly closed: SleeveCounts;
 }
 
 export type SleeveEvent =

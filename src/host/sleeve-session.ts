@@ -2,59 +2,29 @@
 // One neighbour as the sleeve's Worker knows it: its keys, where it is, what fits on the way. Sends nothing itself: what should go out is asked
 // of its port.
 import { Arena } from "../../native/ffi.ts";
-import { inetAddress } from "../../native/libc/sockaddr.ts";
-import { PacketCipher } from "../../native/libsodium/in-place.ts";
-import { newSecretKey, publicKeyOf, sharedSecret } from "../../native/libsodium/x25519.ts";
+import { AF, inetAddress } from "../../native/libc/sockaddr.ts";
 import { type Ip, ipBytes, isIpv6 } from "../net/ip.ts";
 import type { SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
-import { FRAME_RECORD_BYTES, HEADER_BYTES, IP_UDP_BYTES, RECORD, REKEY_BYTES, TAG_BYTES } from "../overlay/sleeve/datagram.ts";
-import { deriveKeys, nextSecret } from "../overlay/sleeve/keys.ts";
+import { FRAME_RECORD_BYTES, HEADER_BYTES, IP_UDP_BYTES, RECORD, TAG_BYTES } from "../overlay/sleeve/datagram.ts";
 import { PathMtu } from "../overlay/sleeve/path-mtu.ts";
-import { ReplayWindow } from "../overlay/sleeve/replay-window.ts";
-import { sodiumSealing } from "./sealing.ts";
+import { Keyring, type ReceiveKey } from "./sleeve-keyring.ts";
 
 /** Under the 30 s after which common NATs forget. */
 const KEEP_ALIVE_MS = 20_000;
-/** Until the other end has been heard for the first time. */
-const GREET_MS = 200;
-/** A key in use is replaced at this age; the other end gets its chance to answer before REKEY_LIMIT_MS. */
-const REKEY_MS = 100_000;
-const REKEY_RETRY_MS = 1_000;
-/** Never more with one key: nothing is sent then but the offer of another. */
-const REKEY_LIMIT_MS = 240_000;
-const REKEY_LIMIT_PACKETS = 2 ** 32;
-/** Datagrams under way when the key changed are still taken. */
-const OVERLAP_MS = 10_000;
+/** Until the other end has been heard for the first time; each pause is twice the one before. */
+const GREET_MS = 100;
+const GREET_MAX_MS = 5_000;
+/** A kernel or device that made no segments is asked again after so long. */
+const SEGMENTS_AGAIN_MS = 600_000;
 const SOCKADDR_BYTES = 28;
 const ETHERNET_BYTES = 14;
-
-export interface SendKey {
-  readonly remoteIndex: number;
-  readonly cipher: PacketCipher | undefined;
-  /** Of the next datagram. */
-  counter: number;
-  readonly since: number;
-}
-export class ReceiveKey {
-  readonly index: number;
-  readonly session: Session;
-  readonly cipher: PacketCipher | undefined;
-  readonly window = new ReplayWindow();
-  /** Not taken after this. */
-  expiresAt = Number.POSITIVE_INFINITY;
-  constructor(index: number, session: Session, cipher: PacketCipher | undefined) {
-    this.index = index;
-    this.session = session;
-    this.cipher = cipher;
-  }
-}
 
 export interface SessionPorts {
   /** Sends one control record at once, in a datagram of its own; `sizeBytes`: padded to an IP packet of this size. */
   send(session: Session, kind: number, payload: Uint8Array, sizeBytes?: number): void;
   newIndex(): number;
-  addReceiveKey(key: ReceiveKey): void;
-  dropReceiveKey(key: ReceiveKey): void;
+  addReceiveKey(key: ReceiveKey<Session>): void;
+  dropReceiveKey(key: ReceiveKey<Session>): void;
   /** The other end was heard for the first time. */
   up(session: Session): void;
   mtuChanged(session: Session): void;
@@ -71,22 +41,18 @@ export class Session {
   isIpv6 = false;
   /** Plaintext that fits into one datagram. */
   payloadBytes = 0;
+  /** What an IP packet spends beside it. */
+  overheadBytes = 0;
   isUp = false;
   fragmentId = 0;
   sentAt: number;
   heardAt: number;
-  readonly counts = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, rekeys: 0 };
+  readonly counts = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0 };
   readonly mtu: PathMtu;
   readonly #ports: SessionPorts;
-  #sendKey: SendKey;
-  #receiveKeys: ReceiveKey[] = [];
-  #chain: Uint8Array | undefined;
-  /** Initiator: the offer that waits for its answer. */
-  #offer: { readonly index: number; readonly secretKey: Uint8Array; readonly publicKey: Uint8Array; sentAt: number } | undefined;
-  /** Responder: the answer given last, and the key to send with once the other end has used it. */
-  #answer:
-    | { readonly offered: Uint8Array; readonly bytes: Uint8Array; readonly receive: ReceiveKey; send: SendKey | undefined }
-    | undefined;
+  #greetMs = GREET_MS;
+  #segmentsAgainAt = 0;
+  readonly keys: Keyring<Session>;
 
   constructor(session: SleeveSession, largestMtuBytes: number, now: number, ports: SessionPorts) {
     this.#ports = ports;
@@ -97,21 +63,23 @@ export class Session {
     this.sentAt = now;
     this.heardAt = now;
     this.mtu = new PathMtu(largestMtuBytes, (sizeBytes) => this.#probe(sizeBytes));
-    const keys = session.secret && deriveKeys(sodiumSealing, Uint8Array.from(session.secret), session.initiator);
-    if (session.secret) sodiumSealing.wipe(session.secret);
-    this.#chain = keys?.chain;
-    this.#sendKey = this.#makeSendKey(session.remoteIndex, keys?.send, now);
-    this.#addReceiveKey(session.localIndex, keys?.receive);
+    this.keys = new Keyring(session, this, now, {
+      ...ports,
+      send: (kind, payload) => ports.send(this, kind, payload),
+    });
     this.moveTo(session.address, session.port);
   }
 
-  get sendKey(): SendKey {
-    return this.#sendKey;
+  /** The kernel takes several datagrams as one. */
+  get segments(): boolean {
+    return this.#segmentsAgainAt === 0;
   }
-  /** No frame may be sent any more with the present key. */
-  isExhausted(now: number): boolean {
-    const { since, counter, cipher } = this.#sendKey;
-    return cipher !== undefined && (now - since > REKEY_LIMIT_MS || counter >= REKEY_LIMIT_PACKETS);
+  refuseSegments(now: number): void {
+    this.#segmentsAgainAt = now + SEGMENTS_AGAIN_MS;
+  }
+  /** Our own link does not take datagrams of this size. */
+  linkRefuses(datagramBytes: number, now: number): void {
+    if (this.mtu.refused(datagramBytes + IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"], now)) this.#resize();
   }
   /** Inner IP packet that fits into one datagram. */
   get innerBytes(): number {
@@ -126,8 +94,8 @@ export class Session {
     this.#resize();
   }
   /** The sender of an authentic datagram, as the kernel wrote it. True: it was elsewhere before. */
-  movedTo(view: DataView, at: number): boolean {
-    const isIpv6Name = view.getUint16(at, true) === 10; // AF_INET6
+  movedTo(view: DataView, at: number, now: number): boolean {
+    const isIpv6Name = view.getUint16(at, true) === AF.INET6;
     const bytes = isIpv6Name ? SOCKADDR_BYTES : 16;
     let isSame = isIpv6Name === this.isIpv6;
     for (let i = 0; isSame && i < bytes; i += 4) {
@@ -139,54 +107,48 @@ export class Session {
     for (let i = 0; i < bytes; i++) this.name.bytes[i] = view.getUint8(at + i);
     this.nameBytes = bytes;
     this.isIpv6 = isIpv6Name;
+    this.#segmentsAgainAt = 0;
     this.#resize();
+    if (this.isUp) this.mtu.start(now);
     return true;
   }
 
-  /** Begins: greets the other end and looks for the path's MTU. */
+  /** Begins: greets the other end until it is heard. */
   start(now: number): void {
     this.greet(now);
-    this.mtu.start(now);
   }
   greet(now: number): void {
     this.sentAt = now;
     this.#ports.send(this, RECORD.keepAlive, NOTHING);
   }
   /** An authentic datagram came by this key. */
-  heard(key: ReceiveKey, now: number): void {
+  heard(key: ReceiveKey<Session>, now: number): void {
     this.heardAt = now;
-    if (key === this.#answer?.receive && this.#answer.send) this.#switchTo(this.#answer.send, key, now);
+    this.keys.heard(key, now);
     if (this.isUp) return;
     this.isUp = true;
     this.#ports.up(this);
+    this.greet(now); // the other end may wait for it
+    this.mtu.start(now);
   }
 
   /** When `due` wants to be called. */
   dueAt(): number {
-    const next = this.isUp ? this.sentAt + KEEP_ALIVE_MS : this.sentAt + GREET_MS;
-    const rekey = this.#offer ? this.#offer.sentAt + REKEY_RETRY_MS : this.#rekeyAt();
-    return Math.min(next, this.mtu.dueAt, rekey, ...this.#receiveKeys.map((key) => key.expiresAt));
+    return Math.min(this.#greetAt(), this.mtu.dueAt, this.keys.dueAt(this.isUp));
   }
   due(now: number): void {
-    for (const key of this.#receiveKeys.filter(({ expiresAt }) => expiresAt <= now)) this.#removeReceiveKey(key);
+    this.keys.due(now, this.isUp);
     if (this.mtu.due(now)) this.#resize();
-    if (this.#offer && now - this.#offer.sentAt >= REKEY_RETRY_MS) this.#sendOffer(now);
-    else if (!this.#offer && now >= this.#rekeyAt()) this.#makeOffer(now);
-    if (now - this.sentAt >= (this.isUp ? KEEP_ALIVE_MS : GREET_MS)) this.greet(now);
+    if (this.#segmentsAgainAt !== 0 && now >= this.#segmentsAgainAt) this.#segmentsAgainAt = 0;
+    if (now < this.#greetAt()) return;
+    this.greet(now);
+    if (!this.isUp) this.#greetMs = Math.min(GREET_MAX_MS, this.#greetMs * 2);
   }
-  /** The session's successor is in use: this one is listened to for a little longer. */
-  retire(now: number): void {
-    for (const key of this.#receiveKeys) key.expiresAt = Math.min(key.expiresAt, now + OVERLAP_MS);
+  #greetAt(): number {
+    return this.sentAt + (this.isUp ? KEEP_ALIVE_MS : this.#greetMs);
   }
-  get isOver(): boolean {
-    return this.#receiveKeys.length === 0;
-  }
-  close(): void {
-    for (const key of [...this.#receiveKeys]) this.#removeReceiveKey(key);
-    this.#sendKey.cipher?.[Symbol.dispose]();
-    this.#answer?.send?.cipher?.[Symbol.dispose]();
-    if (this.#chain) sodiumSealing.wipe(this.#chain);
-    if (this.#offer) sodiumSealing.wipe(this.#offer.secretKey);
+  rekeyAnswered(payload: Uint8Array, now: number): void {
+    if (this.keys.answered(payload, now)) this.greet(now); // so that the other end changes over too
   }
 
   // Path MTU
@@ -200,106 +162,12 @@ export class Session {
     this.#ports.send(this, RECORD.mtuProbe, payload, sizeBytes);
   }
   #resize(): void {
-    const overhead = IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"] + HEADER_BYTES + (this.#sendKey.cipher ? TAG_BYTES : 0);
     const before = this.payloadBytes;
-    this.payloadBytes = this.mtu.bytes - overhead;
+    const sealing = HEADER_BYTES + (this.keys.send.cipher ? TAG_BYTES : 0);
+    this.overheadBytes = IP_UDP_BYTES[this.isIpv6 ? "ipv6" : "ipv4"] + sealing;
+    this.payloadBytes = this.mtu.bytes - this.overheadBytes;
     if (before !== this.payloadBytes) this.#ports.mtuChanged(this);
-  }
-
-  // Rekeying
-
-  #rekeyAt(): number {
-    const { since, counter, cipher } = this.#sendKey;
-    // A key that was not used needs no successor.
-    const isIdle = cipher === undefined || !this.isInitiator || !this.isUp || counter === 0;
-    return isIdle ? Number.POSITIVE_INFINITY : since + REKEY_MS;
-  }
-  #makeOffer(now: number): void {
-    const secretKey = newSecretKey();
-    this.#offer = { index: this.#ports.newIndex(), secretKey, publicKey: publicKeyOf(secretKey), sentAt: now };
-    this.#sendOffer(now);
-  }
-  #sendOffer(now: number): void {
-    if (!this.#offer) return;
-    this.#offer.sentAt = now;
-    this.#ports.send(this, RECORD.rekeyOffer, rekeyBytes(this.#offer.index, this.#offer.publicKey));
-  }
-  /** Responder: the other end offers the next key. */
-  offered(payload: Uint8Array, now: number): void {
-    if (this.isInitiator || !this.#chain || payload.length !== REKEY_BYTES) return;
-    const isRepeated = this.#answer && Buffer.compare(this.#answer.offered, payload) === 0;
-    if (!isRepeated && !this.#takeOffer(Uint8Array.from(payload), now)) return;
-    if (this.#answer) this.#ports.send(this, RECORD.rekeyAnswer, this.#answer.bytes);
-  }
-  #takeOffer(offered: Uint8Array, now: number): boolean {
-    if (this.#answer?.send) return false; // one at a time: the last one has not been used yet
-    const secretKey = newSecretKey();
-    const publicKey = publicKeyOf(secretKey);
-    const theirs = offered.subarray(4);
-    const next = this.#next(secretKey, theirs, { initiator: theirs, responder: publicKey });
-    if (!next) return false;
-    const receive = this.#addReceiveKey(this.#ports.newIndex(), next.receive);
-    const send = this.#makeSendKey(new DataView(offered.buffer).getUint32(0), next.send, now);
-    this.#answer = { offered, bytes: rekeyBytes(receive.index, publicKey), receive, send };
-    return true;
-  }
-  /** Initiator: the other end can receive with the next key, and so can we. */
-  answered(payload: Uint8Array, now: number): void {
-    const offer = this.#offer;
-    if (!offer || payload.length !== REKEY_BYTES) return;
-    const theirs = Uint8Array.from(payload.subarray(4));
-    const next = this.#next(offer.secretKey, theirs, { initiator: offer.publicKey, responder: theirs });
-    if (!next) return;
-    this.#offer = undefined;
-    const receive = this.#addReceiveKey(offer.index, next.receive);
-    const remoteIndex = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
-    this.#switchTo(this.#makeSendKey(remoteIndex, next.send, now), receive, now);
-    this.greet(now); // so that the other end changes over too
-  }
-  #next(secretKey: Uint8Array, theirs: Uint8Array, publicKeys: { initiator: Uint8Array; responder: Uint8Array }) {
-    const shared = sharedSecret(secretKey, theirs);
-    sodiumSealing.wipe(secretKey);
-    if (!shared || !this.#chain) return undefined;
-    const keys = deriveKeys(sodiumSealing, nextSecret(sodiumSealing, this.#chain, shared, publicKeys), this.isInitiator);
-    sodiumSealing.wipe(this.#chain);
-    this.#chain = keys.chain;
-    return keys;
-  }
-  /** From now on we send with this key; earlier ones are received from for a while. */
-  #switchTo(send: SendKey, receive: ReceiveKey, now: number): void {
-    this.#sendKey.cipher?.[Symbol.dispose]();
-    this.#sendKey = send;
-    if (this.#answer) this.#answer.send = undefined;
-    for (const key of this.#receiveKeys) if (key !== receive) key.expiresAt = Math.min(key.expiresAt, now + OVERLAP_MS);
-    this.counts.rekeys++;
-  }
-  #makeSendKey(remoteIndex: number, key: Uint8Array | undefined, now: number): SendKey {
-    return { remoteIndex, cipher: this.#cipherOf(key), counter: 0, since: now };
-  }
-  #addReceiveKey(index: number, key: Uint8Array | undefined): ReceiveKey {
-    const receive = new ReceiveKey(index, this, this.#cipherOf(key));
-    this.#receiveKeys.push(receive);
-    this.#ports.addReceiveKey(receive);
-    return receive;
-  }
-  #removeReceiveKey(key: ReceiveKey): void {
-    this.#receiveKeys = this.#receiveKeys.filter((other) => other !== key);
-    this.#ports.dropReceiveKey(key);
-    key.cipher?.[Symbol.dispose]();
-  }
-  #cipherOf(key: Uint8Array | undefined): PacketCipher | undefined {
-    if (!key || this.cipherName === "none") return undefined;
-    const cipher = new PacketCipher(this.cipherName, key);
-    sodiumSealing.wipe(key);
-    return cipher;
   }
 }
 
 const NOTHING = new Uint8Array(0);
-
-function rekeyBytes(index: number, publicKey: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(REKEY_BYTES);
-  new DataView(bytes.buffer).setUint32(0, index);
-  bytes.set(publicKey, 4);
-  return bytes;
-}

@@ -22,6 +22,7 @@ import { LINGER_MS, type StreamSlot, streamHandler, TcpStream } from "./tcp-stre
 
 /** Resolving and connecting together, over all addresses of a name. */
 export const DIAL_MS = 5_000;
+const SET_MEANWHILE = "a password was set during the handshake";
 /** Refused connections that are given a moment to read why. */
 const LINGERING_MAX = 64;
 
@@ -156,8 +157,14 @@ export class TcpTransport implements Transport {
     return runHandshake(stream, sealing, options, clock, handshakeMs ?? HANDSHAKE_MS, (result) => {
       for (const password of options.passwords) sealing.wipe(password);
       if ("link" in result) this.#keep(result.link);
-      done(result);
+      done(this.#overtaken(result));
     });
+  }
+  /** A handshake that began before there was a password must not bring in what one that begins now could not. */
+  #overtaken(result: HandshakeResult): HandshakeResult {
+    if (!("link" in result) || result.link.passwordUsed || this.#passwords.length === 0) return result;
+    result.link.refuse(SET_MEANWHILE);
+    return { error: SET_MEANWHILE, isGuess: false };
   }
   #own(stream: TcpStream): void {
     this.#streams.add(stream);

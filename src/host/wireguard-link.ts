@@ -55,16 +55,15 @@ export class WireguardKernel implements Disposable {
     this.#family = family;
   }
 
-  /** `netns` is the one of `links` when that is not the calling thread's. @throws {UserError} this kernel cannot  @throws {SystemError} */
-  static open(links: Links, netns?: Netns): WireguardKernel {
+  /** `netns` is the one of `links` when that is not the calling thread's. A text says why this kernel cannot. @throws {SystemError} */
+  static open(links: Links, netns?: Netns): WireguardKernel | string {
     const reason = whyNoWireguard(netns);
-    if (reason !== undefined)
-      throw new UserError("unavailable", `cannot use WireGuard: ${reason}`, "data goes over sleeve meanwhile");
+    if (reason !== undefined) return reason;
     using _inside = netns && enterNetns(netns);
     using undo = new DisposableStack();
     const socket = undo.use(NetlinkSocket.open(NETLINK_GENERIC));
     const family = resolveFamily(socket, WG_GENL_NAME);
-    if (family === undefined) throw new UserError("unavailable", "cannot use WireGuard: its module went away", "try again");
+    if (family === undefined) return "the module 'wireguard' was unloaded just now";
     undo.move();
     return new WireguardKernel(links, netns, socket, family);
   }
@@ -126,7 +125,7 @@ export class WireguardKernel implements Disposable {
         links.routes.replace(LOCK_ROUTE);
         break;
       case "create":
-        links.createWireguard({ name: WIREGUARD_LINK, mtuBytes });
+        links.createWireguard(WIREGUARD_LINK, mtuBytes);
         break;
       case "key":
         this.change({ privateKey });
@@ -177,8 +176,9 @@ export class WireguardKernel implements Disposable {
 export function removeWireguard(links: Links): string[] {
   const removed: string[] = [];
   if (links.get(WIREGUARD_LINK)?.kind === "wireguard" && links.delete(WIREGUARD_LINK)) removed.push(WIREGUARD_LINK);
+  if (links.rules.list() === undefined) return removed; // on such a kernel there never were any locks
   if (links.routes.delete(LOCK_ROUTE)) removed.push("its unreachable route");
-  const rules = links.rules.list() === undefined ? [] : LOCK_RULES.filter((rule) => links.rules.delete(rule));
+  const rules = LOCK_RULES.filter((rule) => links.rules.delete(rule));
   return [...removed, ...rules.map(({ priority }) => `its routing rule ${priority}`)];
 }
 

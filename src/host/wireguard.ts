@@ -6,14 +6,13 @@ import { blake2b } from "../../native/libsodium/hash.ts";
 import { wipe } from "../../native/libsodium/memory.ts";
 import { newSecretKey, publicKeyOf } from "../../native/libsodium/x25519.ts";
 import type { WireguardPeerChange, WireguardPeerRecord } from "../../native/netlink/wireguard.ts";
-import { formatPeerName, type PeerName } from "../mesh/peer-name.ts";
+import { formatPeerName } from "../mesh/peer-name.ts";
 import { type Ip, ipBytes, ipFromBytes } from "../net/ip.ts";
 import type { WireguardCarrier, WireguardPeer } from "../overlay/carriers.ts";
 import { insideAddress } from "../overlay/wireguard/inside.ts";
 import {
   diffWireguard,
   type HeldPeer,
-  keyText,
   NO_PEERS,
   type PeerChange,
   planWireguard,
@@ -21,12 +20,12 @@ import {
   type WireguardPlan,
 } from "../overlay/wireguard/peers.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { errorText } from "../runtime/errors.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
-import { removeWireguard, WireguardKernel } from "./wireguard-link.ts";
-import { type WireguardLinkPlan, wireguardMtu } from "./wireguard-plan.ts";
+import { WireguardKernel } from "./wireguard-link.ts";
+import { WIREGUARD_LINK, type WireguardLinkPlan, wireguardMtu } from "./wireguard-plan.ts";
 
 export interface WireguardOptions {
   readonly links: Links;
@@ -44,7 +43,8 @@ export interface WireguardOptions {
   linkChanged(ifindex: number): void;
 }
 
-export interface WireguardStatistics {
+/** What the kernel has counted of one peer. */
+export interface WireguardFigures {
   readonly sentBytes: number;
   readonly receivedBytes: number;
   /** Wall-clock ms; null: none yet. */
@@ -74,14 +74,22 @@ export class Wireguard implements WireguardCarrier, Disposable {
     this.#inside = this.insideOf(options.identity);
   }
 
-  /** Takes up what an earlier daemon left, or makes it. @throws {UserError} this machine cannot, or the name or port is taken
+  /** Takes up what an earlier daemon left, or makes it. A text says why this machine cannot, or who holds the name or the port.
    *  @throws {SystemError} */
-  static open(options: WireguardOptions): Wireguard {
+  static open(options: WireguardOptions): Wireguard | string {
+    const kernel = WireguardKernel.open(options.links, options.netns);
+    if (typeof kernel === "string") return kernel;
     using undo = new DisposableStack();
-    const kernel = undo.use(WireguardKernel.open(options.links, options.netns));
-    if (kernel.link === undefined) undo.defer(() => removeWireguard(options.links));
+    undo.use(kernel);
+    // Not the locks: the switch may still hold what an earlier daemon sent inside.
+    if (kernel.link === undefined) undo.defer(() => void options.links.delete(WIREGUARD_LINK));
     const wireguard = new Wireguard(options, kernel, kernel.read()?.privateKey ?? newPrivateKey());
-    wireguard.#ensureLink();
+    try {
+      wireguard.#ensureLink();
+    } catch (thrown) {
+      if (thrown instanceof UserError) return thrown.message;
+      throw thrown;
+    }
     undo.move();
     return wireguard;
   }
@@ -93,11 +101,6 @@ export class Wireguard implements WireguardCarrier, Disposable {
 
   insideOf(identity: Uint8Array): Ip {
     return insideAddress(identity, blake2b);
-  }
-
-  /** Of the link; undefined: it is gone. */
-  get ifindex(): number | undefined {
-    return this.#ifindex;
   }
 
   /** Never throws: what the kernel refuses is logged, and tried again by the next repair. */
@@ -127,17 +130,13 @@ export class Wireguard implements WireguardCarrier, Disposable {
     return changed.length === 0 ? repaired : [...repaired, `${changed.length} WireGuard peers differed`];
   }
 
-  /** Of the neighbours it is set up for. */
-  statistics(): ReadonlyMap<PeerName, WireguardStatistics> {
-    const held = new Map(this.#held().map((peer) => [keyText(peer.publicKey), peer]));
-    const found = new Map<PeerName, WireguardStatistics>();
-    for (const [key, { name }] of this.#plan.peers) {
-      const peer = held.get(key);
-      if (peer === undefined) continue;
-      const { sentBytes, receivedBytes, handshakeMs = null } = peer;
-      found.set(name, { sentBytes, receivedBytes, handshakeMs, endpoint: toHeld(peer).endpoint });
+  /** By inside address. */
+  figures(): ReadonlyMap<Ip, WireguardFigures> {
+    const figures = new Map<Ip, WireguardFigures>();
+    for (const { sentBytes, receivedBytes, handshakeMs = null, endpoint, allowed } of this.#held()) {
+      for (const { address } of allowed) figures.set(address, { sentBytes, receivedBytes, handshakeMs, endpoint });
     }
-    return found;
+    return figures;
   }
 
   #ensureLink(): string[] {
@@ -154,10 +153,10 @@ export class Wireguard implements WireguardCarrier, Disposable {
   }
 
   #changes(before: WireguardPlan): PeerChange[] {
-    return diffWireguard(this.#plan, this.#held().map(toHeld), { nowMs: this.#options.clock.wallMs(), before });
+    return diffWireguard(this.#plan, this.#held(), { nowMs: this.#options.clock.wallMs(), before });
   }
-  #held(): readonly WireguardPeerRecord[] {
-    return this.#kernel.read()?.peers ?? [];
+  #held(): HeldPeer[] {
+    return (this.#kernel.read()?.peers ?? []).map(toHeld);
   }
 }
 
@@ -169,14 +168,10 @@ function newPrivateKey(): Uint8Array {
   return key;
 }
 
-function toHeld(record: WireguardPeerRecord): HeldPeer {
-  const { publicKey, presharedKey, endpoint, keepaliveSeconds, handshakeMs, allowed } = record;
+function toHeld({ endpoint, allowed, ...rest }: WireguardPeerRecord): HeldPeer {
   return {
-    publicKey,
-    presharedKey,
+    ...rest,
     endpoint: endpoint && { address: ipFromBytes(endpoint.address), port: endpoint.port },
-    keepaliveSeconds,
-    handshakeMs,
     allowed: allowed.map(({ address, prefixLength }) => ({ address: ipFromBytes(address), prefixLength })),
   };
 }

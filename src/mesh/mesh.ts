@@ -87,6 +87,15 @@ export class Mesh {
     for (const neighbour of neighbours.all()) neighbour.path.check("urgent");
   }
 
+  /** Handshakes need a password from now on: neighbours that came without one are let go, their data paths closed, and all tried again. */
+  passwordRequired(): void {
+    const { connector, neighbours } = this.#core;
+    for (const neighbour of [...neighbours.all()]) {
+      if (!neighbour.facts.passwordUsed) neighbours.expel(neighbour, "a password is needed now");
+    }
+    connector.networkChanged();
+  }
+
   /** Takes over the channel `name`; one handler each. */
   channel(name: string, handler: GossipHandler): Gossip {
     return this.#core.gossip.channel(name, handler);

@@ -208,6 +208,12 @@ export class Overlay implements DataPaths {
     const pair = `${labelOf(from, isEncrypted)} ${labelOf(to, isEncrypted)}`;
     this.#switches.set(pair, (this.#switches.get(pair) ?? 0) + 1);
   }
+  /** Neighbours that WireGuard is set up for, by their address inside. */
+  insideAddresses(): { readonly name: PeerName; readonly nickname: string; readonly inside: Ip }[] {
+    return [...this.#all.values()].flatMap(({ name, facts, wireguardPeer }) =>
+      wireguardPeer ? [{ name, nickname: facts.nickname, inside: wireguardPeer.inside }] : [],
+    );
+  }
   /** Paths that can be probed, the one in use first. */
   probeable(name: PeerName): readonly Path[] {
     return this.#all.get(name)?.probeable() ?? [];

@@ -4,11 +4,13 @@
 //   paths    the data path table (the default)      --rounds N --ms N --only part,part
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
 //   connect  TCP connect to established             --times N
+//   sleeve   the user-space carrier                 --rounds N --ms N
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
+import { benchSleeve } from "./sleeve.ts";
 
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
@@ -38,12 +40,14 @@ async function main(): Promise<boolean> {
         times: Number(values.times ?? "10"),
         idleSeconds: Number(values.idle),
       });
+    case "sleeve":
+      return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, mesh, connect or start`);
       process.exit(2);
   }
 }

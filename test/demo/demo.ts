@@ -5,6 +5,7 @@
 // running until Enter or Ctrl-C and says how to enter it.
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { FrameSocket } from "../support/frames.ts";
 import { Lab } from "../support/lab.ts";
 import { type Container, EXECUTABLE, type Host, type Place } from "../support/lab-host.ts";
 import { waitFor } from "../support/wait.ts";
@@ -13,6 +14,8 @@ import { drawRoutes, drawTopology } from "./topology.ts";
 
 const COLOUR = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
 const paint = (code: number, text: string) => (COLOUR ? `\x1b[${code}m${text}\x1b[0m` : text);
+/** 16 bytes, as much as ping repeats. */
+const SECRET = "nobody-reads-it!";
 let failures = 0;
 
 function heading(text: string): void {
@@ -107,21 +110,23 @@ async function throughput(from: Container, to: Container, address: string, what:
 async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readonly tenants: Tenants }> {
   const { hosts, ab, bc } = await build(lab);
   const [a, b, c] = hosts;
-  heading("weave on each, told of one other; a password, and an underlay that is trusted with data");
-  const security = ["--password", "correct-horse", "--trusted-subnets", "10.200.0.0/16"];
+  heading("weave on each, told of one other; a password, and one cable that is trusted with clear data");
+  const security = ["--password", "correct-horse", "--trusted-subnets", `${ab}/24`.replace(/\d+\/24$/, "0/24")];
   await weave(a, "launch", ...security);
   await weave(b, "launch", ...security, ab);
   await weave(c, "launch", ...security, bc);
   const tookMs = await waitForMesh(hosts);
   tell(true, `A, B and C are one mesh (${tookMs.toFixed(0)} ms after the last launch)`);
   console.log(
-    "  Control traffic is encrypted with keys from the password. Data goes in clear here, because --trusted-subnets says so:",
+    "  Control traffic is encrypted with keys from the password, and so is data, but for what --trusted-subnets names: between A and B",
   );
-  console.log("  without it, and with a password, no frame would leave, for this version has no encrypted data path.");
+  console.log("  the kernel sends it as clear VXLAN, between B and C it is sealed.");
 
   const tenants = await attachAll(hosts);
   const [web1, web2, web3] = tenants.web as [Container, Container, Container];
   const [shop1] = tenants.shop as [Container];
+  const { netns, device } = lab.segment(1).tap(b);
+  using tap = new FrameSocket(netns, device, "both");
   heading("They talk");
   await pings(web1, "10.2.1.2", "neighbouring host   ");
   await pings(web1, "10.2.1.3", "A to C, relayed by B");
@@ -130,7 +135,14 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
   await silent(web1, "10.2.2.1", "into the other subnet, same host");
   await silent(web1, "10.2.2.3", "into the other subnet, far host ");
   await throughput(web1, web2, "10.2.1.2", "direct ");
-  await throughput(web1, web3, "10.2.1.3", "relayed");
+  await throughput(web1, web3, "10.2.1.3", "relayed, encrypted from B on");
+  await web1.run(["ping", "-q", "-c5", "-i0.05", "-p", Buffer.from(SECRET).toString("hex"), "10.2.1.3"]);
+  const frames = tap.drain();
+  const clear = frames.filter((frame) => Buffer.from(frame).includes(SECRET));
+  tell(
+    frames.length > 10 && clear.length === 0,
+    `${frames.length} frames looked at between B and C, ${clear.length} of them show what was said`,
+  );
 
   heading("What weave says");
   await weave(a, "status");
@@ -147,14 +159,15 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
   console.log(indent(drawTopology(status, residents)));
   console.log(indent(drawRoutes(status)));
 
-  heading("The daemon of B, through which A and C talk, is killed with -9 under way");
-  const ping = web1.background(["ping", "-n", "-q", "-i", "0.002", "-c", "1500", "10.2.1.3"]);
+  heading("The daemon of B is killed with -9 while web1 talks to B: the kernel goes on by itself");
+  const ping = web1.background(["ping", "-n", "-q", "-i", "0.002", "-c", "1500", "10.2.1.2"]);
   await b.killDaemon();
   tell(b.daemonPid() === undefined, "no daemon runs on B");
   await weave(b, "launch", ...security, ab);
   const finished = await ping.ended(15_000);
   const counts = /(\d+) packets transmitted, (\d+) received/.exec(finished.stdout);
-  tell(counts !== null && counts[1] === counts[2], `web1 → web3  ${counts?.[1] ?? 0} packets sent, ${counts?.[2] ?? 0} answered`);
+  tell(counts !== null && counts[1] === counts[2], `web1 → web2  ${counts?.[1] ?? 0} packets sent, ${counts?.[2] ?? 0} answered`);
+  tell(await web1.reaches("10.2.1.3", 5_000), "web1 → web3  is back as soon as B's daemon is: it seals what goes to C");
   return { hosts, tenants };
 }
 

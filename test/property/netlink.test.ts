@@ -28,7 +28,7 @@ function readAll(attributes: Attributes, depth: number): void {
     attributes.bytes(type);
     attributes.u64(type);
     if (depth > 0) readAll(attributes.nested(type), depth - 1);
-    if (depth > 0) for (const item of attributes.items(type)) readAll(item, depth - 1);
+    if (depth > 0) for (const child of attributes.nested(type).children()) readAll(child, depth - 1);
   }
 }
 

@@ -2,6 +2,7 @@
 // A daemon that goes away and comes back costs nobody a route: neither its neighbours nor, with its saved state, itself.
 import { describe, expect, test } from "bun:test";
 import { faults, isFullMesh, seeEachOther } from "./harness/checks.ts";
+import type { SimHost } from "./harness/host.ts";
 import { meshAtRest, meshOfPairs, SEEDS } from "./harness/setups.ts";
 
 describe("a daemon that comes back with its state", () => {
@@ -104,6 +105,19 @@ describe("a daemon that does not come back", () => {
     const rest = hosts.filter((host) => host !== hosts[1]);
     world.runUntil(() => seeEachOther(rest), 200, "dropped");
     world.run(2000);
+    expect(faults(world)).toEqual([]);
+  });
+});
+
+describe("a password that is set while the daemon runs", () => {
+  test("ends connections made without one, on both ends at once, and has them tried again", () => {
+    const { world, hosts } = meshAtRest(4, 3);
+    const [first, ...rest] = hosts as [SimHost, ...SimHost[]];
+    first.mesh!.passwordRequired();
+    expect([...first.paths.keys()]).toEqual([]);
+    world.runUntil(() => rest.every((host) => !host.paths.has(first.name)), 200, "data paths closed on the others too");
+    world.runUntil(() => seeEachOther(hosts), 3_000, "together again, as the simulation's handshakes allow it");
+    world.run(2_000);
     expect(faults(world)).toEqual([]);
   });
 });

@@ -1,40 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
 // Super-packets, and TCP packets too large for the path, as packets that fit: each with whole headers, so that the loss of one costs no other.
-// Headers are copied from the original and changed; checksums of TCP and UDP are left to the receiver's kernel.
-import { type Packet, setIpLength, TCP_FLAG } from "./packet.ts";
+// The pieces are made where the original lies: each one's headers are written over the end of the piece before, which must have been sent by then.
+// Checksums of TCP and UDP are left to the receiver's kernel.
+import { foldChecksum, sumWords } from "../../net/checksum.ts";
+import { IPV4_AT, IPV6_AT, type Packet, TCP_AT, TCP_FLAG, UDP_AT, UDP_BYTES } from "./packet.ts";
 
-/** Payload bytes of each piece: the sender's own segment size, or what is left of `roomBytes` (a whole frame) behind the headers. 0: no room. */
-export function pieceBytes(packet: Packet, segmentBytes: number, roomBytes: number): number {
-  const fitting = roomBytes - packet.headerBytes;
-  if (fitting <= 0) return 0;
-  return segmentBytes > 0 ? Math.min(segmentBytes, fitting) : fitting;
+/** Longest headers: 18 with two tags, IPv4 60, TCP 60; or IPv6 with some options. Longer ones are not cut. */
+export const HEADERS_MAX = 256;
+/** A piece smaller than this is not worth its headers. */
+const PIECE_MIN = 64;
+const WHOLE_FLAGS = TCP_FLAG.SYN | TCP_FLAG.RST | TCP_FLAG.URG;
+const LAST_FLAGS = TCP_FLAG.FIN | TCP_FLAG.PSH;
+
+/** Payload bytes of each piece of the packet at `at`; 0: it is not to be cut. `segmentBytes` is what the sender wants in each segment, 0 when it
+ *  is no super-packet; `roomBytes` what a frame may have. UDP pieces are datagrams of their own, so only the sender says where to cut them, and
+ *  they may be larger than the room. */
+export function pieceBytes(view: DataView, at: number, packet: Packet, segmentBytes: number, roomBytes: number): number {
+  const { isTcp, headerBytes, payloadBytes, transportAt } = packet;
+  if (headerBytes > HEADERS_MAX) return 0;
+  if (!isTcp) return segmentBytes < payloadBytes ? segmentBytes : 0;
+  if ((view.getUint8(at + transportAt + TCP_AT.flags) & WHOLE_FLAGS) !== 0) return 0;
+  const fitting = Math.max(PIECE_MIN, roomBytes - headerBytes);
+  const piece = segmentBytes > 0 ? Math.min(segmentBytes, fitting) : fitting;
+  return piece < payloadBytes ? piece : 0;
 }
 
-/** UDP pieces are datagrams of their own: only whole segments of the sender's may be cut. */
-export function mayCut(packet: Packet, segmentBytes: number, roomBytes: number): boolean {
-  return packet.isTcp || (segmentBytes > 0 && packet.headerBytes + segmentBytes <= roomBytes);
-}
+/** One packet being cut. Used again and again. */
+export class Cutter {
+  /** The original's headers: the first pieces may overwrite them. */
+  readonly #headers = new DataView(new ArrayBuffer(HEADERS_MAX));
+  readonly #bytes = new Uint8Array(this.#headers.buffer);
+  #packet: Packet | undefined;
+  #id = 0;
+  #sequence = 0;
+  #flags = 0;
+  /** Sum of the IPv4 header's words that are the same in all pieces. */
+  #constantSum = 0;
 
-/** Turns the original's headers, which stand at `at` in `view`, into those of the piece that begins `offset` payload bytes in. */
-export function writePieceHeaders(
-  view: DataView,
-  at: number,
-  packet: Packet,
-  offset: number,
-  bytes: number,
-  number: number,
-): void {
-  const { isIpv6, isTcp, transportAt, headerBytes, payloadBytes } = packet;
-  if (!isIpv6) view.setUint16(at + 18, view.getUint16(at + 18) + number); // identification
-  setIpLength(view, at, isIpv6, headerBytes - 14 + bytes);
-  const transport = at + transportAt;
-  if (!isTcp) {
-    view.setUint16(transport + 4, 8 + bytes);
-    return;
+  begin(bytes: Uint8Array, at: number, packet: Packet): void {
+    const view = this.#headers;
+    for (let i = 0; i < packet.headerBytes; i++) this.#bytes[i] = bytes[at + i]!; // the frame has its headers
+    this.#packet = packet;
+    if (packet.isTcp) {
+      this.#sequence = view.getUint32(packet.transportAt + TCP_AT.sequence);
+      this.#flags = view.getUint8(packet.transportAt + TCP_AT.flags);
+    }
+    if (packet.isIpv6) return;
+    const ip = packet.ipAt;
+    this.#id = view.getUint16(ip + IPV4_AT.id);
+    view.setUint16(ip + IPV4_AT.checksum, 0);
+    this.#constantSum = sumWords(view, ip, ip + (view.getUint8(ip) & 0x0f) * 4);
+    this.#constantSum -= view.getUint16(ip + IPV4_AT.length) + this.#id;
   }
-  view.setUint32(transport + 4, view.getUint32(transport + 4) + offset); // sequence
-  let flags = view.getUint8(transport + 13);
-  if (offset + bytes < payloadBytes) flags &= ~(TCP_FLAG.FIN | TCP_FLAG.PSH);
-  if (offset > 0) flags &= ~TCP_FLAG.CWR;
-  view.setUint8(transport + 13, flags);
+
+  /** Writes the headers of the piece that begins `offset` payload bytes in: they end where its payload, `bytes` long, begins. `at` is where the
+   *  original's frame begins. Where the piece's frame begins. */
+  write(view: DataView, bytes: Uint8Array, at: number, offset: number, payload: number, number: number): number {
+    const packet = this.#packet;
+    if (!packet) return at;
+    const { headerBytes, isIpv6, isTcp, ipAt, transportAt, payloadBytes } = packet;
+    const start = at + offset;
+    const ip = start + ipAt;
+    const transport = start + transportAt;
+    const from = this.#bytes;
+    if (offset > 0) for (let i = 0; i < headerBytes; i++) bytes[start + i] = from[i]!; // below headerBytes
+    const packetBytes = headerBytes - ipAt + payload;
+    if (isIpv6) view.setUint16(ip + IPV6_AT.length, packetBytes - 40);
+    else {
+      const id = (this.#id + number) & 0xffff;
+      view.setUint16(ip + IPV4_AT.length, packetBytes);
+      view.setUint16(ip + IPV4_AT.id, id);
+      view.setUint16(ip + IPV4_AT.checksum, foldChecksum(this.#constantSum + packetBytes + id));
+    }
+    if (!isTcp) {
+      view.setUint16(transport + UDP_AT.length, UDP_BYTES + payload);
+      return start;
+    }
+    let flags = this.#flags;
+    if (offset + payload < payloadBytes) flags &= ~LAST_FLAGS;
+    if (offset > 0) flags &= ~TCP_FLAG.CWR;
+    view.setUint32(transport + TCP_AT.sequence, this.#sequence + offset);
+    view.setUint8(transport + TCP_AT.flags, flags);
+    return start;
+  }
 }

@@ -4,7 +4,8 @@
 //
 //  offset size field (big-endian)
 //       0    4 index    chosen by the receiver at random, another for every key
-//       4    8 counter  grows with every datagram of a key, never repeats
+//       4    8 counter  grows with every datagram of a key, never repeats; its highest bit is set in datagrams that are not sealed, so that
+//                       neither kind can be taken for the other
 //      12    … records
 //       …   16 tag      sealed ones only
 //
@@ -18,7 +19,7 @@
 //                 3 vni
 //                 2 length   of this piece
 //                 2 id       of the frame, counts up
-//                 3 offset   of the piece in it
+//                 3 offset   of the piece in it, a multiple of 8
 //                 3 total    bytes of the frame
 //                 … the piece
 //  others         2 length   then as many bytes:
@@ -31,6 +32,10 @@ export const HEADER_BYTES = 12;
 export const INDEX_AT = 0;
 export const COUNTER_AT = 4;
 export const TAG_BYTES = 16;
+/** In the upper half of the counter. */
+export const CLEAR_MODE = 0x8000_0000;
+/** Larger counters than any sender can come to; numbers are exact up to there. */
+export const COUNTER_HIGH_LIMIT = 2 ** 20;
 
 export const RECORD = {
   frame: 0,
@@ -46,6 +51,8 @@ export const FRAGMENT_RECORD_BYTES = 15;
 /** Kind and length of the other records. */
 export const CONTROL_RECORD_BYTES = 3;
 export const REKEY_BYTES = 36;
+/** Pieces begin at multiples of it. */
+export const FRAGMENT_UNIT_BYTES = 8;
 
 /** A whole frame: the largest IP packet, its Ethernet header and one VLAN tag. */
 export const FRAME_BYTES_MAX = 65_535 + 18;

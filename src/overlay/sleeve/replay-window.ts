@@ -20,15 +20,17 @@ export class ReplayWindow {
     return (this.#seen[word]! & (1 << (counter % WORD_BITS))) === 0; // word < WORDS
   }
 
-  /** It was authentic. */
-  note(counter: number): void {
+  /** It was authentic. True: none was larger. */
+  note(counter: number): boolean {
+    const isNewest = counter > this.#top;
     const word = Math.floor(counter / WORD_BITS);
-    if (counter > this.#top) {
+    if (isNewest) {
       const before = Math.floor(Math.max(0, this.#top) / WORD_BITS);
       const fresh = Math.min(WORDS, word - before);
       for (let i = 1; i <= fresh; i++) this.#seen[(before + i) % WORDS] = 0;
       this.#top = counter;
     }
     this.#seen[word % WORDS]! |= 1 << (counter % WORD_BITS);
+    return isNewest;
   }
 }

@@ -27,6 +27,8 @@ export interface HeldPeer {
   readonly keepaliveSeconds: number;
   /** Wall-clock ms of the last handshake; undefined: none yet. */
   readonly handshakeMs: number | undefined;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
   readonly allowed: readonly Cidr[];
 }
 /** A peer as it should be. */
@@ -151,7 +153,6 @@ function isSameEndpoint(a: WireguardEndpoint, b: WireguardEndpoint): boolean {
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
-/** As the plan's keys are written. */
-export function keyText(key: Uint8Array): string {
+function keyText(key: Uint8Array): string {
   return key.toHex();
 }

@@ -122,6 +122,7 @@ export class FakeBackend implements Backend {
   readonly calls: unknown[][] = [];
   model: StatusModel = statusModel();
   entries: readonly PsEntry[] = [];
+  fingerprints: readonly string[] = ["a1b2", "c3d4"];
 
   status(): StatusModel {
     return this.model;
@@ -170,6 +171,21 @@ export class FakeBackend implements Backend {
   async removePeer(id: string, { revoke }: { readonly revoke: boolean }) {
     this.calls.push(["removePeer", id, revoke]);
     return { revoked: revoke };
+  }
+  passwords(): readonly string[] {
+    return this.fingerprints;
+  }
+  async addPassword(password: string) {
+    this.calls.push(["addPassword", password]);
+    return {
+      changed: password !== "known",
+      fingerprints: ["a1b2"],
+      warnings: password === "known" ? ["it is valid already"] : [],
+    };
+  }
+  async removePassword(password: string, options: { readonly force: boolean }) {
+    this.calls.push(["removePassword", password, options]);
+    return { changed: true, fingerprints: [], warnings: ["there is no password any more"] };
   }
   async metrics(): Promise<string> {
     return "# metrics\n";

@@ -11,7 +11,8 @@ const NAMES = Object.keys(COMMANDS);
 
 describe("the command table", () => {
   test("has every command this build promises", () => {
-    const promised = "daemon launch stop reset connect forget attach detach expose hide ps status report rmpeer version help";
+    const promised =
+      "daemon launch stop reset connect forget attach detach expose hide ps status report password rmpeer version help";
     expect([...NAMES].sort()).toEqual(promised.split(" ").sort());
   });
 
@@ -54,7 +55,19 @@ describe("the command table", () => {
   });
 
   test("commands that print a result take --json", async () => {
-    for (const name of ["launch", "attach", "detach", "expose", "hide", "ps", "status", "report", "rmpeer", "version"]) {
+    for (const name of [
+      "launch",
+      "attach",
+      "detach",
+      "expose",
+      "hide",
+      "ps",
+      "status",
+      "report",
+      "password",
+      "rmpeer",
+      "version",
+    ]) {
       const command = await COMMANDS[name]?.load();
       expect(Object.keys(command?.args ?? {})).toContain(Object.keys(JSON_FLAG)[0] ?? "?");
     }

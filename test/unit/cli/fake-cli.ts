@@ -28,6 +28,7 @@ export async function runLine(env: Cli["env"], ...argv: readonly string[]): Prom
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
     isRoot: false,
+    readSecret: async ({ confirm }) => (confirm ? "typed twice" : "typed"),
     client: () => clientFrom(env),
   };
   const code = await runCli(cli, argv);

@@ -9,6 +9,7 @@ import {
   launchFilePath,
   parseLaunchFile,
   readLaunchFile,
+  storeOption,
   writeLaunchFile,
 } from "../../../src/config/launch-file.ts";
 
@@ -34,6 +35,14 @@ describe("on disk", () => {
       peers: ["host1", "host2:6783"],
       options: { passwords: ["hush"], port: 7000, noDiscovery: true, nickname: "n" },
     });
+  });
+  test("one option is changed and the rest stays; without a file there is one afterwards", () => {
+    writeLaunchFile(directory, FILE);
+    storeOption(directory, "passwords", ["new", "hush"]);
+    expect(readLaunchFile(directory)).toEqual({ ...FILE, options: { ...FILE.options, passwords: ["new", "hush"] } });
+    const empty = join(directory, "new");
+    storeOption(empty, "passwords", []);
+    expect(readLaunchFile(empty)).toEqual({ launchId: "", options: { passwords: [] }, peers: [] });
   });
   test("nobody but its owner can read it, also when a left-over of another mode was there", () => {
     writeFileSync(join(directory, "launch.json.unfinished"), "x");

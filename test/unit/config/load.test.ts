@@ -91,6 +91,7 @@ describe("values", () => {
       weaveBridge: "weave",
       peers: [],
       launchId: "",
+      passwordsFrom: "default",
     });
   });
   test("several passwords and subnets, given at once or one by one", () => {

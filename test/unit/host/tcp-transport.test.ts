@@ -275,6 +275,19 @@ describe("dialling", () => {
     await waitFor("the first link", () => first.far.messages.length === 1);
   });
 
+  test("a handshake that began before the first password brings in nobody", async () => {
+    const { options, reasons } = failures();
+    await using a = new TestPeer(1);
+    const hello = () => {
+      b.transport.setPasswords(["new"]);
+      return helloOf(2);
+    };
+    await using b: TestPeer = new TestPeer(2, [], { ...options, hello });
+    expect(await a.dial(b.address)).toHaveProperty("link"); // it cannot know, and is told at once
+    await waitFor("the listener's word", () => reasons.length === 1);
+    expect([reasons, b.accepted]).toEqual([["a password was set during the handshake"], []]);
+  });
+
   test("passwords that cannot be are refused with a hint", () => {
     const peer = (passwords: string[]) => () => new TestPeer(1, passwords);
     expect(peer(["a", "b", "c", "d", "e"])).toThrow(UserError);

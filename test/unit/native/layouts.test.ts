@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO } from "../../../native/errno.ts";
 import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
+import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
+import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
 import { MSG, SO, SOCK, SOL_SOCKET, TIMEVAL, UCRED } from "../../../native/libc/socket.ts";
@@ -52,11 +54,12 @@ const HEADERS = [
   "linux/if_packet.h",
   "linux/capability.h",
   "linux/sock_diag.h",
+  "linux/wireguard.h",
   "linux/fib_rules.h",
   "linux/time_types.h",
+  "linux/virtio_net.h",
+  "sys/uio.h",
 ];
-// Linux 5.6; older headers do without.
-const hasWireguard = await compiles("#include <linux/wireguard.h>\nint main(void) { return 0; }");
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
 
 /** C type -> our table, with the C name of each of its fields. */
@@ -118,6 +121,34 @@ const LAYOUTS: readonly (readonly [
     SOCKADDR_LL,
     { protocol: "sll_protocol", ifindex: "sll_ifindex", halen: "sll_halen", address: "sll_addr" },
   ],
+  [
+    "struct mmsghdr",
+    MMSGHDR,
+    {
+      name: "msg_hdr.msg_name",
+      nameLength: "msg_hdr.msg_namelen",
+      iov: "msg_hdr.msg_iov",
+      iovLength: "msg_hdr.msg_iovlen",
+      control: "msg_hdr.msg_control",
+      controlLength: "msg_hdr.msg_controllen",
+      flags: "msg_hdr.msg_flags",
+      length: "msg_len",
+    },
+  ],
+  ["struct iovec", IOVEC, { base: "iov_base", length: "iov_len" }],
+  ["struct cmsghdr", CMSGHDR, { length: "cmsg_len", level: "cmsg_level", type: "cmsg_type" }],
+  [
+    "struct virtio_net_hdr",
+    VIRTIO_NET_HDR,
+    {
+      flags: "flags",
+      gsoType: "gso_type",
+      headerLength: "hdr_len",
+      gsoSize: "gso_size",
+      csumStart: "csum_start",
+      csumOffset: "csum_offset",
+    },
+  ],
   ["struct ucred", UCRED, { pid: "pid", uid: "uid", gid: "gid" }],
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
   ["struct pollfd", POLLFD, { fd: "fd", events: "events", revents: "revents" }],
@@ -173,6 +204,15 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("NLM_F_", NLM_F),
   ...prefixed("NLMSG_", NLMSG),
   ...prefixed("RTM_", RTM),
+  ...prefixed("FRA_", FRA),
+  ...prefixed("FR_ACT_", FR_ACT),
+  WG_KEY_LEN: wireguard.WG_KEY_LEN,
+  ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
+  ...prefixed("WG_CMD_", wireguard.WG_CMD),
+  ...prefixed("WGDEVICE_A_", wireguard.WGDEVICE_A),
+  ...prefixed("WGPEER_A_", wireguard.WGPEER_A),
+  ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
+  ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
   ...prefixed("RTNLGRP_", RTNLGRP),
   SK_MEMINFO_VARS: SK_MEMINFO.vars,
   SK_MEMINFO_DROPS: SK_MEMINFO.drops,
@@ -194,19 +234,6 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("NDA_", NDA),
   ...prefixed("NUD_", NUD),
   ...prefixed("NTF_", NTF),
-  ...prefixed("FRA_", FRA),
-  ...prefixed("FR_ACT_", FR_ACT),
-  ...(hasWireguard
-    ? {
-        WG_KEY_LEN: wireguard.WG_KEY_LEN,
-        ...prefixed("WG_CMD_", wireguard.WG_CMD),
-        ...prefixed("WGDEVICE_A_", wireguard.WGDEVICE_A),
-        ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
-        ...prefixed("WGPEER_A_", wireguard.WGPEER_A),
-        ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
-        ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
-      }
-    : {}),
   TCA_KIND,
   TC_H_ROOT,
   TC_H_CLSACT,
@@ -258,9 +285,7 @@ function prefixed(prefix: string, table: Readonly<Record<string, number>>): Reco
 
 /** What the compiler makes of these constant expressions. */
 async function valuesOf(expressions: readonly string[]): Promise<number[]> {
-  const includes = [...HEADERS, ...(hasPcap ? ["pcap/pcap.h"] : []), ...(hasWireguard ? ["linux/wireguard.h"] : [])].map(
-    (header) => `#include <${header}>`,
-  );
+  const includes = [...HEADERS, ...(hasPcap ? ["pcap/pcap.h"] : [])].map((header) => `#include <${header}>`);
   const prints = expressions.map((expression) => `printf("%lu\\n", (unsigned long)${expression});`);
   const source = ["#define _GNU_SOURCE", ...includes, "int main(void) {", ...prints, "return 0; }"].join("\n");
   const output = await build(source, (program) => Bun.spawnSync([program]).stdout.toString());

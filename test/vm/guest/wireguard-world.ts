@@ -40,9 +40,9 @@ export class End implements Disposable {
     this.wireguard = this.open();
   }
 
-  /** What a daemon does that starts. */
+  /** What a daemon does that starts. @throws {Error} why it cannot */
   open(): Wireguard {
-    this.wireguard = Wireguard.open({
+    const opened = Wireguard.open({
       links: this.scratch.links,
       netns: this.scratch.netns,
       port: PORT,
@@ -52,11 +52,12 @@ export class End implements Disposable {
       log: createLog({ level: "warn", write: (line) => this.logged.push(line) }),
       linkChanged: (ifindex) => this.indices.push(ifindex),
     });
-    return this.wireguard;
+    if (typeof opened === "string") throw new Error(opened);
+    return opened;
   }
   restart(): void {
     this.wireguard[Symbol.dispose]();
-    this.open();
+    this.wireguard = this.open();
   }
 
   get inside(): Ip {
@@ -80,8 +81,8 @@ export class End implements Disposable {
     return Number(/(\d+) received/.exec(this.run("sh", "-c", script))?.[1] ?? 0);
   }
   /** What `wg show` would say of the other one. */
-  get statistics() {
-    return [...this.wireguard.statistics().values()][0];
+  get figures() {
+    return [...this.wireguard.figures().values()][0];
   }
 
   [Symbol.dispose](): void {

@@ -46,6 +46,8 @@ function held(number: number, differing: Partial<HeldPeer> = {}): HeldPeer {
     endpoint: at(`10.0.0.${number}`),
     keepaliveSeconds: 0,
     handshakeMs: NOW - 10_000,
+    receivedBytes: 0,
+    sentBytes: 0,
     allowed: [{ address: ip(`fd77:6561:7665::${number}`), prefixLength: 128 }],
     ...differing,
   };

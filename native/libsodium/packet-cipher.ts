@@ -51,14 +51,15 @@ export class PacketCipher implements Disposable {
     this.#nonce.view.setUint32(4, high);
     this.#nonce.view.setUint32(8, low);
   }
-  /** Seals `length` bytes at `at`; the tag goes behind them. The associated data is in the same block. */
-  seal(block: Block, at: number, length: number, associatedAt: number, associatedBytes: number): void {
-    const text = addressIn(block, at);
-    const associated = addressIn(block, associatedAt);
+  /** Seals `length` bytes at `fromAt`. `intoAt` holds the associated data; sealed bytes and tag go behind it, perhaps over the original. */
+  seal(from: Block, fromAt: number, length: number, into: Block, intoAt: number, associatedBytes: number): void {
+    const text = addressIn(from, fromAt);
+    const associated = addressIn(into, intoAt);
+    const sealed = addressIn(into, intoAt + associatedBytes);
     const symbols = this.#symbols;
     if (this.#isAes)
       symbols.crypto_aead_aes256gcm_encrypt_afternm(
-        text,
+        sealed,
         null,
         text,
         length,
@@ -70,7 +71,7 @@ export class PacketCipher implements Disposable {
       );
     else
       symbols.crypto_aead_chacha20poly1305_ietf_encrypt(
-        text,
+        sealed,
         null,
         text,
         length,
@@ -81,11 +82,12 @@ export class PacketCipher implements Disposable {
         this.#stateAt,
       );
   }
-  /** Opens `length` bytes at `at`, tag included; false: they are not what was sealed, and are overwritten with zeros or left. */
-  open(block: Block, at: number, length: number, associatedAt: number, associatedBytes: number): boolean {
+  /** Opens, in place, `length` bytes and tag behind the associated data at `at`. False: they are not what was sealed; they are zeros now, or
+   *  as they were. */
+  open(block: Block, at: number, associatedBytes: number, length: number): boolean {
     if (length < AEAD_TAG_BYTES) return false;
-    const text = addressIn(block, at);
-    const associated = addressIn(block, associatedAt);
+    const text = addressIn(block, at + associatedBytes);
+    const associated = addressIn(block, at);
     const symbols = this.#symbols;
     const result = this.#isAes
       ? symbols.crypto_aead_aes256gcm_decrypt_afternm(
