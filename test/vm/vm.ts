@@ -44,6 +44,7 @@ export async function testInVm(files: readonly string[], options: VmOptions = {}
   for (const file of files) {
     describe(`in the virtual machine: ${file}`, () => {
       const result = outcome.results.get(file);
+      if (result?.cases.some((one) => one.outcome === "failed")) console.log(result.log);
       for (const one of result?.cases ?? []) report(one);
       test("the file ran to its end", () => {
         if (result === undefined) throw new Error(`the machine ended before\n${outcome.console}`);
