@@ -95,7 +95,7 @@ async function runInVm(files: readonly string[], options: VmOptions): Promise<Ou
     const kernel = `console=ttyS0 quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`;
     const machine = Bun.spawn(
       // biome-ignore format: one option after the other
-      [...WITH_US, "timeout", `${limitSeconds + 20}`, "qemu-system-x86_64",
+      [...WITH_US, "qemu-system-x86_64",
         "-accel", "tcg,thread=multi", // not KVM: where the host itself is a virtual machine it may hang
         "-cpu", "max", "-smp", `${PROCESSORS}`, "-m", `${memoryMegabytes}`,
         "-object", `memory-backend-memfd,id=memory,size=${memoryMegabytes}M,share=on`, "-numa", "node,memdev=memory",
@@ -105,7 +105,9 @@ async function runInVm(files: readonly string[], options: VmOptions): Promise<Ou
         "-kernel", join(VM_DIRECTORY, "vmlinuz"), "-initrd", path("initrd"), "-append", kernel],
       { stdin: "ignore", stdout: "ignore", stderr: Bun.file(path("qemu.log")) },
     );
+    const late = setTimeout(() => machine.kill("SIGKILL"), (limitSeconds + 20) * 1_000);
     await machine.exited;
+    clearTimeout(late);
     const said = [path("console"), path("qemu.log")].map((file) => (existsSync(file) ? readFileSync(file, "utf8") : ""));
     const results = existsSync(path("results")) ? readResults(readFileSync(path("results"), "latin1")) : new Map();
     return { results, console: said.join("\n").trim().split("\n").slice(-60).join("\n") };
