@@ -6,8 +6,18 @@ import { formatListen, type Listen } from "./listen.ts";
 import type { RawRequest, Route } from "./route.ts";
 import { fillPath } from "./router.ts";
 
-/** How long an answer may take: these may wait for Docker, for the firewall, or for peers. */
-const SLOW: ReadonlySet<OperationName> = new Set(["attach", "detach", "expose", "hide", "exposeOne", "hideOne", "ps", "leave"]);
+/** How long an answer may take: these may wait for Docker, for the firewall, or for peers, or measure for a while. */
+const SLOW: ReadonlySet<OperationName> = new Set([
+  "attach",
+  "detach",
+  "expose",
+  "hide",
+  "exposeOne",
+  "hideOne",
+  "ps",
+  "ping",
+  "leave",
+]);
 const SLOW_LIMIT_MS = 60_000;
 /** All others look at what is in memory; `connect` asks for names, which has a limit of its own. */
 const QUICK_LIMIT_MS = 10_000;

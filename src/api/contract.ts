@@ -5,6 +5,7 @@ import { UserError } from "../runtime/errors.ts";
 import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
 import {
   readCidr,
+  readCount,
   readFields,
   readFlag,
   readQueryFlag,
@@ -14,6 +15,7 @@ import {
   readTexts,
   refuse,
 } from "./parse.ts";
+import { PING_COUNT_MAX, type PingRequest, type PingResponse } from "./ping.ts";
 import {
   jsonReply,
   metricsReply,
@@ -51,6 +53,7 @@ export interface Operations {
   expose: { request: ExposeRequest; response: AddressesResponse };
   hide: { request: { readonly addresses: readonly string[] }; response: AddressesResponse };
   ps: { request: { readonly words: readonly string[] }; response: { readonly entries: readonly PsEntry[] } };
+  ping: { request: PingRequest; response: PingResponse };
   passwords: { request: Empty; response: { readonly fingerprints: readonly string[] } };
   addPassword: { request: { readonly password: string }; response: PasswordChange };
   removePassword: { request: { readonly password: string; readonly force: boolean }; response: PasswordChange };
@@ -275,6 +278,14 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
     parse: ({ query }) => ({ words: readQueryTexts(query, "container") }),
     encode: ({ words }) => ({ query: new URLSearchParams(words.map((word): [string, string] => ["container", word])) }),
   },
+  ping: postJson(
+    "/v1/ping",
+    "Measures every path to a peer: `count` rounds of probes, one if it is absent, five in a second",
+    (body) => {
+      const fields = readFields(body, ["peer", "count"]);
+      return { peer: readText(fields["peer"], "peer"), count: readCount(fields["count"], "count", PING_COUNT_MAX, 1) };
+    },
+  ),
   passwords: {
     ...getJson<ResponseOf<"passwords">>("/v1/passwords", "Four digits of a hash of each valid password"),
     readOnly: false, // of no use to others, and some to one who guesses

@@ -42,6 +42,13 @@ export function readFlag(value: unknown, name: string): boolean {
   return refuse(`'${name}' is not true or false`);
 }
 
+/** @param fallback when it is absent */
+export function readCount(value: unknown, name: string, max: number, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= max) return value;
+  return refuse(`'${name}' is not a number from 1 to ${max}`);
+}
+
 export function readTexts(value: unknown, name: string): readonly string[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) refuse(`'${name}' is not a list`);

@@ -31,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print everything as JSON, or through a Go template",
     load: async () => (await import("./report.ts")).report,
   },
+  ping: { summary: "measure every path to a peer", load: async () => (await import("./ping.ts")).ping },
   password: {
     summary: "change the passwords that are valid, without a cut",
     load: async () => (await import("./password.ts")).password,

@@ -60,12 +60,8 @@ async function onlyLaunch(cli: Cli): Promise<Disposable> {
   );
 }
 
-function passwordWarnings(given: readonly string[], { passwords, trustedSubnets }: DaemonConfig): string[] {
-  if (passwords.length === 0 && given.length > 0) return ["an empty password is none: every host may connect"];
-  if (passwords.length === 0 || trustedSubnets.length > 0) return [];
-  return [
-    "this version cannot encrypt data: with a password, data flows only between hosts that list each other's network in --trusted-subnets",
-  ];
+function passwordWarnings(given: readonly string[], { passwords }: DaemonConfig): string[] {
+  return passwords.length === 0 && given.length > 0 ? ["an empty password is none: every host may connect"] : [];
 }
 
 async function storeAndStart(cli: Cli, loaded: Loaded): Promise<Health> {

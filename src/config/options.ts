@@ -44,7 +44,7 @@ export const OPTIONS = {
     hint: "TEXT",
     env: "WEAVE_PASSWORD",
     secret: true,
-    doc: "only hosts with the same password may connect; given again: further ones that are accepted, to change it host by host",
+    doc: "only hosts with the same password may connect, and data is encrypted; given again: further ones that are accepted; 'weave password' changes them later",
     read: (text) => text,
   }),
   trustedSubnets: listOption<Cidr>({
@@ -68,9 +68,9 @@ export const OPTIONS = {
     flag: "port",
     env: "WEAVE_PORT",
     min: 1,
-    max: 65_534, // the fast datapath takes the next one
+    max: 65_533, // the fast datapath and WireGuard take the next two
     default: DEFAULT_PORT,
-    doc: "TCP port of control connections; UDP port+1 carries the fast datapath; the same on all hosts",
+    doc: "TCP port of control connections and UDP port of sleeve; UDP port+1 carries the fast datapath, port+2 WireGuard; the same on all hosts",
   }),
   noDiscovery: flagOption({ flag: "no-discovery", doc: "connect only to the peers given, not to those they know" }),
   connLimit: integerOption({
@@ -89,10 +89,14 @@ export const OPTIONS = {
     max: 65_535,
     default: 0,
     zero: "automatic",
-    defaultText: "0: the network's own less the overhead",
+    defaultText: "0: what every path over this host's links carries",
     doc: "largest packet of a container",
   }),
-  noFastdp: flagOption({ flag: "no-fastdp", env: "WEAVE_NO_FASTDP", doc: "never use the fast datapath" }),
+  noFastdp: flagOption({
+    flag: "no-fastdp",
+    env: "WEAVE_NO_FASTDP",
+    doc: "never use the fast datapath, in clear or in WireGuard; sleeve carries everything",
+  }),
   logLevel: textOption<LogLevel>({
     flag: "log-level",
     hint: "LEVEL",

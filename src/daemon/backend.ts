@@ -13,8 +13,10 @@ import type { TransportStats } from "../metrics/transport-stats.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
+import type { PeerPing } from "../overlay/peer-ping.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import type { PasswordSet } from "./password-set.ts";
+import { findPeer, pingResponse } from "./ping.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
 
 export interface BackendParts {
@@ -25,6 +27,7 @@ export interface BackendParts {
   readonly attacher: Attacher;
   readonly exposer: Exposer;
   readonly passwords: PasswordSet;
+  readonly ping: PeerPing;
   /** Everything the status shows besides the mesh's own view. */
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
@@ -106,6 +109,10 @@ export function createBackend(parts: BackendParts): Backend {
     async removePeer(id, { revoke }) {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: revoke }; // there is no address allocation from which to take anything over
+    },
+    async ping(word, count, signal) {
+      const peer = findPeer(mesh.view(), word);
+      return pingResponse(mesh.view(), peer, await parts.ping.ping(peer.name, count, signal));
     },
     passwords: () => passwords.fingerprints(),
     addPassword: async (password) => passwords.add(password),

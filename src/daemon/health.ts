@@ -53,10 +53,10 @@ function isHindered({ path }: Connection): boolean {
   return path?.alternatives.some(({ state }) => state === "down" || state === "probing") === true;
 }
 
-/** @param missing why the kernel cannot do it; undefined: it can, or it was not needed yet */
+/** @param missing why WireGuard cannot be used; undefined: it can, or need not */
 export function wireguardNotes(missing: string | undefined): string[] {
   if (missing === undefined) return [];
-  return [`this kernel has no WireGuard (${missing}): data that must be encrypted goes over sleeve, which costs more CPU`];
+  return [`data that must be encrypted goes over sleeve, which costs more CPU than WireGuard: ${missing}`];
 }
 
 /** Nicknames of those with an equal key. */
@@ -93,7 +93,7 @@ export function filterWarning(chain: string, bridge: string): string {
 export interface HealthOptions {
   readonly bridge: string;
   connections(): readonly Connection[];
-  /** Why the kernel has no WireGuard, when data must be encrypted; undefined otherwise. */
+  /** Why WireGuard cannot be used, when data must be encrypted; undefined otherwise. */
   wireguardMissing(): string | undefined;
 }
 

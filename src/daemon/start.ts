@@ -13,6 +13,7 @@ import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
 import { Sleeve, sleeveCiphers } from "../host/sleeve.ts";
 import { CAPTURE_END } from "../host/sleeve-link.ts";
+import { checkSleevePort } from "../host/sleeve-port.ts";
 import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
@@ -27,7 +28,9 @@ import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
+import { HOP_CHANNEL } from "../overlay/hop-channel.ts";
 import { Overlay, transportNames } from "../overlay/paths.ts";
+import { PeerPing } from "../overlay/peer-ping.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
 import { errorText, invariant } from "../runtime/errors.ts";
@@ -60,6 +63,7 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   owned.use(lockHost("cannot start"));
   log.info("starting", { version, pid: process.pid, options: commandLineOf(config) || undefined });
   checkListen(config.host, config.port); // who holds it may be another network's daemon, on a bridge and a data port of the same names
+  checkSleevePort(config.host, config.port);
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   });
@@ -143,18 +147,6 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     }),
   );
   watchDocker(attachments, log, owned);
-  const health = owned.use(
-    new HealthWatch(
-      {
-        bridge: config.weaveBridge,
-        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
-        wireguardMissing: () => (config.passwords.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
-      },
-      { clock, log },
-    ),
-  );
-  await health.look();
-
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
@@ -163,6 +155,27 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       required: () => mesh.passwordRequired(),
     },
   );
+  const health = owned.use(
+    new HealthWatch(
+      {
+        bridge: config.weaveBridge,
+        connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
+        wireguardMissing: () => (passwords.texts.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
+      },
+      { clock, log },
+    ),
+  );
+  await health.look();
+
+  const ping = new PeerPing({
+    clock,
+    self: name,
+    routes: () => mesh.routes(),
+    pathOf: (peer) => overlay.pathOf(peer),
+    probeable: (peer) => overlay.probeable(peer),
+    probe: (peer, path, timeoutMs) => overlay.ping(peer, path, timeoutMs),
+    channel: (handler) => mesh.channel(HOP_CHANNEL, handler),
+  });
   let ready = false;
   const backend = createBackend({
     config,
@@ -172,6 +185,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     attacher: attachments.attacher,
     exposer: attachments.exposer,
     passwords,
+    ping,
     router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
     notes: () => health.notes(),
@@ -317,7 +331,7 @@ function openWireguard(
   },
 ): Wireguard | string {
   if (config.noFastdp) return "the fast datapath is switched off here";
-  if (config.passwords.length === 0) return "no password is set here";
+  if (config.passwords.length === 0) return "no password was set when this daemon started";
   const { kernel, identity, log, owned } = parts;
   const wireguard = Wireguard.open({
     links: kernel.links,

@@ -209,12 +209,15 @@ describe("a machine that is not ready", () => {
     expect(host.daemonPid()).toBeUndefined();
   });
 
-  test("the data port in use is told with the port, and nothing stays behind", async () => {
-    const { host, finished } = await launchAfter("busy-udp", async (busy) => {
-      busy.background(["socat", "UDP-LISTEN:6784,fork", "EXEC:true"]);
-      await waitFor("a socket on 6784", async () => (await busy.must(["ss", "-lun"])).includes(":6784"));
+  test.each([
+    ["sleeve", 6783],
+    ["data", 6784],
+  ])("the %s port in use is told with the port, and nothing stays behind", async (what, port) => {
+    const { host, finished } = await launchAfter(`busy-${what}`, async (busy) => {
+      busy.background(["socat", `UDP-LISTEN:${port},fork`, "EXEC:true"]);
+      await waitFor(`a socket on ${port}`, async () => (await busy.must(["ss", "-lun"])).includes(`:${port}`));
     });
-    complains(finished, FAILED, [/6784/, /use/i], WITH_LOG);
+    complains(finished, FAILED, [new RegExp(`UDP port ${port}`), /use/i], WITH_LOG);
     expect(host.daemonPid()).toBeUndefined();
   });
 

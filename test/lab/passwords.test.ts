@@ -32,7 +32,7 @@ async function terminations(): Promise<number[]> {
 }
 /** Waits until `bad`, launched with these words, is told why not; then it is stopped. */
 async function staysOutside(...flags: readonly string[]): Promise<void> {
-  await launch(bad, ...flags, ...TRUSTED, ...hosts.map(({ address }) => address));
+  await launch(bad, ...flags, ...hosts.map(({ address }) => address));
   for (const { address } of hosts) {
     await waitFor(
       `bad to be refused by ${address}`,
@@ -50,51 +50,65 @@ async function listOn(host: Host): Promise<readonly string[]> {
   return JSON.parse(await host.mustWeave("password", "list", "--json")).fingerprints;
 }
 
-test("from old to new on three hosts, one after the other: nothing is lost, and the next start knows", async () => {
-  await launchAll("--password", "old", ...TRUSTED);
-  const [h1, h2, h3] = hosts as [Host, Host, Host];
-  const [c1, c2] = await attachEverywhere(hosts);
-  expect(await c1!.reaches("10.2.1.2")).toBe(true);
-  const stream = await StreamRun.start(c1!, c2!, "10.2.1.2");
-  const ping = await PingRun.start(c1!, "10.2.1.2");
-  const before = await terminations();
+test.each([
+  ["sealed data", [], true],
+  ["clear data in trusted subnets", TRUSTED, false],
+] as const)(
+  "from old to new on three hosts, one after the other, under %s: nothing is lost, the next start knows",
+  async (_, flags, encrypted) => {
+    await launchAll("--password", "old", ...flags);
+    const [h1, h2, h3] = hosts as [Host, Host, Host];
+    const [c1, c2] = await attachEverywhere(hosts);
+    expect(await c1!.reaches("10.2.1.2")).toBe(true);
+    const stream = await StreamRun.start(c1!, c2!, "10.2.1.2");
+    const ping = await PingRun.start(c1!, "10.2.1.2");
+    const before = await terminations();
+    expect((await statusOf(h1)).router.connections.map((one) => one.encrypted)).toEqual([encrypted, encrypted]);
 
-  for (const host of hosts) {
-    await host.must(["sh", "-c", "printf 'new\\n' >/run/new"]);
-    await host.mustWeave("password", "add", "--file", "/run/new");
-    await ping.more(50);
-  }
-  await staysOutside("--password", "wrong");
-  for (const host of hosts) {
-    await host.mustWeave("password", "remove", "old");
-    await stream.more(1 << 20);
-  }
-  await staysOutside("--password", "old");
+    for (const host of hosts) {
+      await host.must(["sh", "-c", "printf 'new\\n' >/run/new"]);
+      await host.mustWeave("password", "add", "--file", "/run/new");
+      await ping.more(50);
+    }
+    await staysOutside("--password", "wrong", ...flags);
+    for (const host of hosts) {
+      await host.mustWeave("password", "remove", "old");
+      await stream.more(1 << 20);
+    }
+    await staysOutside("--password", "old", ...flags);
 
-  expect(await terminations()).toEqual(before);
-  expect(await ping.stop()).toMatchObject({ lost: [], duplicates: 0 });
-  expect(stream.stop()).toMatchObject({ damagedAt: undefined, broken: false });
+    expect(await terminations()).toEqual(before);
+    const { lost, duplicates, outageMs } = await ping.stop();
+    // The kernel loses none; user space, which carries sealed data here, may when this machine has no time for it.
+    if (encrypted) expect(outageMs).toBeLessThan(300);
+    else expect(lost).toEqual([]);
+    expect(duplicates).toBe(0);
+    expect(stream.stop()).toMatchObject({ damagedAt: undefined, broken: false });
 
-  const lists = await Promise.all(hosts.map(listOn));
-  expect(lists[0]).toHaveLength(1);
-  expect(new Set(lists.map(String)).size).toBe(1);
-  expect(JSON.parse(readFileSync(h2.file("/var/lib/weave/launch.json"), "utf8")).options.passwords).toEqual(["new"]);
-  await h3.killDaemon();
-  await h3.must(["sh", "-c", "rm -f /run/weave/api.sock"]);
-  h3.background(["sh", "-c", "exec $0 daemon 2>/run/weave/daemon.log", EXECUTABLE]);
-  await waitFor("h3 to be back", async () => neighboursOf(await statusOf(h3)).length === 2, { deadlineMs: 10_000 });
-  expect(await listOn(h3)).toEqual(lists[0]!);
-  expect(neighboursOf(await statusOf(h1))).toEqual(["h2", "h3"]);
-});
+    const lists = await Promise.all(hosts.map(listOn));
+    expect(lists[0]).toHaveLength(1);
+    expect(new Set(lists.map(String)).size).toBe(1);
+    expect(JSON.parse(readFileSync(h2.file("/var/lib/weave/launch.json"), "utf8")).options.passwords).toEqual(["new"]);
+    await h3.killDaemon();
+    await h3.must(["sh", "-c", "rm -f /run/weave/api.sock"]);
+    h3.background(["sh", "-c", "exec $0 daemon 2>/run/weave/daemon.log", EXECUTABLE]);
+    await waitFor("h3 to be back", async () => neighboursOf(await statusOf(h3)).length === 2, { deadlineMs: 10_000 });
+    expect(await listOn(h3)).toEqual(lists[0]!);
+    expect(neighboursOf(await statusOf(h1))).toEqual(["h2", "h3"]);
+  },
+);
 
 describe("the first and the last password", () => {
-  test("the first one ends clear connections at once, on both ends, and they come back with it", async () => {
-    await launchAll(...TRUSTED);
+  test("the first one ends clear connections at once, on both ends, and they come back with it, sealed", async () => {
+    await launchAll();
     const [h1, h2, h3] = hosts as [Host, Host, Host];
+    const [c1] = await attachEverywhere(hosts);
+    expect(await c1!.reaches("10.2.1.2")).toBe(true);
     const { stderr } = await h1.weave("password", "add", "first");
     expect(stderr).toContain("add it on every other host");
     await waitFor("h1 to be alone", async () => neighboursOf(await statusOf(h2)).join() === "h3", { deadlineMs: 3_000 });
     expect(neighboursOf(await statusOf(h1))).toEqual([]);
+    expect(await c1!.reaches("10.2.1.2", 0)).toBe(false);
     for (const host of [h2, h3]) await host.mustWeave("password", "add", "first");
     await waitForMesh(hosts);
     for (const host of hosts) {

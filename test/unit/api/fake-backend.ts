@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A daemon for the tests of the faces: a fixed status, and a record of what it was asked to do.
 import type { AttachRequest, Backend, DetachRequest, ExposeRequest, RefusedTarget } from "../../../src/api/backend.ts";
+import type { PingResponse } from "../../../src/api/ping.ts";
 import type { ConnectionStatus, DataPathStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 
@@ -37,6 +38,32 @@ export function dataPath(changes: Partial<DataPathStatus> = {}): DataPathStatus 
     reason: "",
     sinceMs: Date.UTC(2026, 10, 21, 7, 5, 0),
     alternatives: [],
+    ...changes,
+  };
+}
+
+export function pingResponse(changes: Partial<PingResponse> = {}): PingResponse {
+  const path = { transport: "fastdp", encrypted: true, reason: "", sinceMs: 0, mtuBytes: 1410 } as const;
+  const probes = { sent: 5, received: 5, loss: 0, rttMs: { min: 0.21, avg: 0.25, max: 12.34 } };
+  return {
+    apiVersion: 1,
+    peer: HOST_B,
+    answered: true,
+    paths: [
+      { ...path, inUse: true, state: "up", probes },
+      {
+        ...path,
+        transport: "sleeve",
+        inUse: false,
+        state: "down",
+        mtuBytes: null,
+        reason: "no answer",
+        probes: { ...probes, received: 0, loss: 1, rttMs: null },
+      },
+    ],
+    route: [{ from: HOST_A, to: HOST_B, transport: "fastdp", encrypted: true, mtuBytes: 1410, rttMs: 0.25 }],
+    routeEnd: "",
+    control: { ...probes, received: 4, loss: 0.2 },
     ...changes,
   };
 }
@@ -122,6 +149,7 @@ export class FakeBackend implements Backend {
   readonly calls: unknown[][] = [];
   model: StatusModel = statusModel();
   entries: readonly PsEntry[] = [];
+  pinged: PingResponse = pingResponse();
   fingerprints: readonly string[] = ["a1b2", "c3d4"];
 
   status(): StatusModel {
@@ -171,6 +199,11 @@ export class FakeBackend implements Backend {
   async removePeer(id: string, { revoke }: { readonly revoke: boolean }) {
     this.calls.push(["removePeer", id, revoke]);
     return { revoked: revoke };
+  }
+  async ping(peer: string, count: number): Promise<PingResponse> {
+    this.calls.push(["ping", peer, count]);
+    if (peer.startsWith("bad")) throw new UserError("not-found", `no peer '${peer}' is known`, "see 'weave status peers'");
+    return this.pinged;
   }
   passwords(): readonly string[] {
     return this.fingerprints;

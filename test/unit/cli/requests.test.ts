@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands against a daemon: what it is asked, what is printed, and the exit code.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { connectionStatus, statusModel } from "../api/fake-backend.ts";
+import { connectionStatus, pingResponse, statusModel } from "../api/fake-backend.ts";
 import { FakeDaemon, runLine } from "./fake-cli.ts";
 
 let daemon: FakeDaemon;
@@ -195,6 +195,39 @@ describe("expose, hide, ps, rmpeer", () => {
   test("a peer's name may hold what a path must escape", async () => {
     await daemon.run("rmpeer", "--revoke", "a/b c%");
     expect(daemon.backend.calls).toEqual([["removePeer", "a/b c%", true]]);
+  });
+});
+
+describe("ping", () => {
+  test("asks for five rounds, or as many as wanted", async () => {
+    expect(await daemon.run("ping", "hostB")).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringContaining("(hostB): 1 hop\n"),
+    });
+    expect((await daemon.run("ping", "-c", "1", "10.9.9.2:6783")).code).toBe(0);
+    expect(daemon.backend.calls).toEqual([
+      ["ping", "hostB", 5],
+      ["ping", "10.9.9.2:6783", 1],
+    ]);
+  });
+  test("exits 1 when no data path answers, with the same text", async () => {
+    daemon.backend.pinged = pingResponse({ answered: false });
+    expect(await daemon.run("ping", "hostB")).toMatchObject({ code: 1, err: "", out: expect.stringContaining("1 hop") });
+    daemon.backend.pinged = pingResponse();
+  });
+  test("an unknown peer and a bad count are told", async () => {
+    const unknown = "weave ping: no peer 'badname' is known; see 'weave status peers'\n";
+    expect(await daemon.run("ping", "badname")).toEqual({ code: 1, out: "", err: unknown });
+    for (const count of ["0", "101", "many", "-1"]) {
+      expect((await daemon.run("ping", "-c", count, "hostB")).err).toStartWith(
+        `weave ping: invalid value '${count}' for --count`,
+      );
+    }
+  });
+  test("--json is the daemon's answer itself", async () => {
+    const { out } = await daemon.run("ping", "--json", "hostB");
+    expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(pingResponse())));
   });
 });
 
