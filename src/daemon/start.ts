@@ -382,10 +382,11 @@ function createSupervisor(parts: {
     repairs,
     async repair() {
       const { repaired } = kernel.repair();
-      if (typeof wireguard !== "string") repaired.push(...wireguard.repair());
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
-      return [...repaired, ...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile())];
+      repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      // Last: when its name or port was taken by somebody, all else is mended all the same.
+      return typeof wireguard === "string" ? repaired : [...repaired, ...wireguard.repair()];
     },
     underlayChanged() {
       const before = underlay;
