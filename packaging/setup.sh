@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|test|demo]`, without a word: build and test.
+# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm]`, without a word: build and test. `vm` is part of `test`, but
+# where it cannot be had only the tests in virtual machines are skipped.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -48,6 +49,11 @@ readonly TEST=(
   "cmd iptables iptables"
   "cmd busybox busybox-static busybox"
 )
+readonly VM=(
+  "cmd qemu-system-x86_64 qemu-system-x86"
+  "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
+)
+readonly VM_DIRECTORY=dist/vm
 
 needs=()
 case "$job" in
@@ -55,8 +61,9 @@ case "$job" in
   build) needs=("${BUILD[@]}") ;;
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
+  vm) needs=("${VM[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, test or demo" >&2
+    echo "setup: unknown job '$job'; use run, build, test, demo or vm" >&2
     exit 2
     ;;
 esac
@@ -74,6 +81,7 @@ present() {
   for alternative in $2; do
     case "$1" in
       cmd) command -v "$alternative" >/dev/null 2>&1 && return 0 ;;
+      file) [[ -e "$alternative" ]] && return 0 ;;
       header)
         [[ -n "$multiarch" ]] || multiarch="$(uname -m)-linux-gnu"
         [[ -e "/usr/include/$alternative" || -e "/usr/include/$multiarch/$alternative" ]] && return 0
@@ -121,8 +129,47 @@ fail() {
   exit 1
 }
 
+# The kernel of the virtual machine: Debian's for clouds, with its modules, and a shell to start it. Unpacked, not installed.
+fetch_kernel() {
+  [[ -e "$VM_DIRECTORY/release" ]] && return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 || fail "this machine has no apt to get a kernel with"
+  local kernel release work
+  apt-cache policy linux-image-cloud-amd64 2>/dev/null | grep -q "  Candidate: [^(]" || apt-get update -qq >&2 || true
+  kernel="$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)"
+  [[ -n "$kernel" ]] || fail "this release does not package linux-image-cloud-amd64"
+  release="${kernel#linux-image-}"
+  echo "setup: fetching $kernel for the virtual machine" >&2
+  rm -rf "$VM_DIRECTORY"
+  mkdir -p "$VM_DIRECTORY/work"
+  work="$(cd "$VM_DIRECTORY/work" && pwd)"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$kernel" busybox-static >&2) || fail "apt-get could not download $kernel"
+  local package
+  for package in "$work"/*.deb; do dpkg -x "$package" "$work"; done
+  mv "$work/boot/vmlinuz-$release" "$VM_DIRECTORY/vmlinuz"
+  mv "$work/bin/busybox" "$VM_DIRECTORY/busybox" 2>/dev/null || mv "$work/usr/bin/busybox" "$VM_DIRECTORY/busybox"
+  mkdir "$VM_DIRECTORY/lib"
+  mv "$work/lib/modules" "$VM_DIRECTORY/lib/modules" 2>/dev/null || mv "$work/usr/lib/modules" "$VM_DIRECTORY/lib/modules"
+  "$VM_DIRECTORY/busybox" depmod -b "$VM_DIRECTORY" "$release"
+  rm -rf "$work"
+  echo "$release" >"$VM_DIRECTORY/release"
+}
+
+# What the job needs beside packages.
+finish() {
+  case "$job" in
+    vm) fetch_kernel ;;
+    test | all)
+      [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
+      ;;
+  esac
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 find_missing
-[[ ${#missing[@]} -eq 0 ]] && exit 0
+if [[ ${#missing[@]} -eq 0 ]]; then
+  finish
+  exit 0
+fi
 
 command -v apt-get >/dev/null 2>&1 ||
   fail "missing: ${missing[*]}; this machine has no apt, install them with its own package manager"
@@ -179,3 +226,4 @@ libraries=""
 hash -r
 find_missing
 [[ ${#missing[@]} -eq 0 ]] || fail "still missing after the installation: ${missing[*]}; this release does not package them"
+finish

@@ -219,14 +219,14 @@ export class Attributes {
     const at = this.#find(type, 4);
     return at < 0 ? undefined : this.#view.getUint32(at, true);
   }
+  i32(type: number): number | undefined {
+    const at = this.#find(type, 4);
+    return at < 0 ? undefined : this.#view.getInt32(at, true);
+  }
   /** Exact up to 2^53. */
   u64(type: number): number | undefined {
     const at = this.#find(type, 8);
     return at < 0 ? undefined : Number(this.#view.getBigUint64(at, true));
-  }
-  i32(type: number): number | undefined {
-    const at = this.#find(type, 4);
-    return at < 0 ? undefined : this.#view.getInt32(at, true);
   }
   /** A 48-bit address; undefined when the attribute has another length. */
   mac(type: number): number | undefined {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells unasked: changes of links, addresses, routes, neighbours and queueing disciplines. A separate, non-blocking socket
+// What the kernel tells unasked: changes of links, addresses, routes, rules, neighbours and queueing disciplines. A separate, non-blocking socket
 // that Bun's event loop reads; it belongs to the namespace it was opened in.
 import { connect, type Socket } from "bun";
 import { close } from "../libc/fd.ts";
@@ -22,6 +22,7 @@ export const RTNLGRP = {
   IPV4_ROUTE: 7,
   IPV6_IFADDR: 9,
   IPV6_ROUTE: 11,
+  IPV6_RULE: 19,
 } as const;
 export type MonitorGroup = keyof typeof RTNLGRP;
 

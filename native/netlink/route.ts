@@ -52,13 +52,14 @@ export interface RouteRecord {
 export interface NewRoute {
   readonly destination: Uint8Array;
   readonly prefixLength: number;
+  /** 0: an answer that there is no way, instead of a way. */
   readonly linkIndex: number;
+  /** Default: the main one. */
+  readonly table?: number;
   readonly gateway?: Uint8Array;
   readonly preferredSource?: Uint8Array;
   readonly metric?: number;
   readonly mtuBytes?: number;
-  /** Packets to there are refused; `linkIndex` is not looked at. */
-  readonly isUnreachable?: boolean;
 }
 
 /** IPv4 and IPv6 routes of all tables, the local one included. @throws {NetlinkError} */
@@ -97,7 +98,7 @@ export function addRoute(socket: NetlinkSocket, route: NewRoute): void {
   socket.request(writeRoute(RTM.NEWROUTE, flags, route), subject("RTM_NEWROUTE", route));
 }
 
-/** By destination, link, gateway and metric; the kernel would compare an MTU too. @throws {NetlinkError} ESRCH: there is none */
+/** By destination, table, link, gateway and metric; the kernel would compare an MTU too. @throws {NetlinkError} ESRCH: there is none */
 export function deleteRoute(socket: NetlinkSocket, { mtuBytes: _, ...route }: NewRoute): void {
   socket.request(writeRoute(RTM.DELROUTE, NLM_F.REQUEST | NLM_F.ACK, route), subject("RTM_DELROUTE", route));
 }
@@ -139,13 +140,14 @@ function writeRoute(type: number, flags: number, route: NewRoute): MessageWriter
   writeRtmsg(writer, {
     family: familyOf(route.destination),
     destinationLength: route.prefixLength,
-    table: RT_TABLE_MAIN,
+    table: 0,
     protocol: RTPROT_STATIC,
     scope: route.gateway === undefined && route.destination.length === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-    type: route.isUnreachable ? RTN.UNREACHABLE : RTN.UNICAST,
+    type: route.linkIndex === 0 ? RTN.UNREACHABLE : RTN.UNICAST,
   });
   if (route.prefixLength > 0) writer.attribute(RTA.DST, route.destination);
-  if (!route.isUnreachable) writer.attributeU32(RTA.OIF, route.linkIndex);
+  writer.attributeU32(RTA.TABLE, route.table ?? RT_TABLE_MAIN); // the header has room for the first 255 only
+  if (route.linkIndex !== 0) writer.attributeU32(RTA.OIF, route.linkIndex);
   if (route.gateway) writer.attribute(RTA.GATEWAY, route.gateway);
   if (route.preferredSource) writer.attribute(RTA.PREFSRC, route.preferredSource);
   if (route.metric !== undefined) writer.attributeU32(RTA.PRIORITY, route.metric);

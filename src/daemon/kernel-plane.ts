@@ -8,7 +8,6 @@ import { preparePins, removePins } from "../host/datapath-pins.ts";
 import { type Link, Links } from "../host/links.ts";
 import { ensureSleeveLink } from "../host/sleeve-link.ts";
 import { hostAddresses, pathTo } from "../host/underlay.ts";
-import { WIREGUARD_LINK } from "../host/wireguard.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { Switch } from "../overlay/carriers.ts";
@@ -170,9 +169,7 @@ export class KernelPlane implements Switch, Disposable {
 
 /** Links of the host that have addresses and are not ours. */
 function underlayLinks(links: Links, bridge: string): Link[] {
-  const own = new Set([bridge, WIREGUARD_LINK]);
-  const addresses = hostAddresses(links, bridge).filter(({ linkName }) => !own.has(linkName));
-  const names = new Set(addresses.map((address) => address.linkName));
+  const names = new Set(hostAddresses(links, bridge).map((address) => address.linkName));
   return links.list().filter((link) => names.has(link.name));
 }
 

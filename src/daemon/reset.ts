@@ -11,7 +11,7 @@ import { Datapath } from "../host/datapath.ts";
 import { IDENTITY_FILE } from "../host/identity.ts";
 import { Links } from "../host/links.ts";
 import { NftFirewall } from "../host/nft.ts";
-import { removeWireguard } from "../host/wireguard.ts";
+import { removeWireguard } from "../host/wireguard-link.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";

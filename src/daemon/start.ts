@@ -18,7 +18,8 @@ import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
-import { removeWireguard, Wireguard } from "../host/wireguard.ts";
+import { Wireguard } from "../host/wireguard.ts";
+import { removeWireguard } from "../host/wireguard-link.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link } from "../mesh/ports.ts";
@@ -127,6 +128,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   transport.listen();
   mesh.start();
   overlay.release();
+  // Only now: until then the switch may have sent inside, as an earlier daemon left it.
+  if (typeof wireguard === "string") removeWireguard(kernel.links);
 
   const repairs = counters.family(
     "weave_kernel_repairs_total",
@@ -265,7 +268,7 @@ function createMesh(
     lost: (reason) => overlay.sleeveLost(reason),
   });
   owned.use(sleeve);
-  const wireguard = openWireguard(config, { kernel, identity: identity.keys.publicKey, owned });
+  const wireguard = openWireguard(config, { kernel, identity: identity.keys.publicKey, log, owned });
   const overlay: Overlay = new Overlay(
     { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
     {
@@ -317,31 +320,30 @@ function createMesh(
   return { mesh, transport, overlay, sleeve, wireguard };
 }
 
-/** Only where data has to be encrypted and may go through the kernel; else nothing of it is left here. */
+/** Only where data has to be encrypted and may go through the kernel. A text says why not. */
 function openWireguard(
   config: DaemonConfig,
-  {
-    kernel,
-    identity,
-    owned,
-  }: { readonly kernel: KernelPlane; readonly identity: Uint8Array; readonly owned: AsyncDisposableStack },
+  parts: {
+    readonly kernel: KernelPlane;
+    readonly identity: Uint8Array;
+    readonly log: Log;
+    readonly owned: AsyncDisposableStack;
+  },
 ): Wireguard | string {
-  const isWanted = config.passwords.length > 0 && !config.noFastdp;
-  if (!isWanted) {
-    removeWireguard(kernel.links);
-    return config.noFastdp ? "the fast datapath is switched off here" : "no password was set when this daemon started";
-  }
+  if (config.noFastdp) return "the fast datapath is switched off here";
+  if (config.passwords.length === 0) return "no password was set when this daemon started";
+  const { kernel, identity, log, owned } = parts;
   const wireguard = Wireguard.open({
     links: kernel.links,
     port: config.port + 2,
     identity,
-    underlayMtuBytes: kernel.narrowestMtuBytes(),
-    wallSeconds: () => systemClock.wallMs() / 1_000,
+    underlayMtuBytes: () => kernel.narrowestMtuBytes(),
+    clock: systemClock,
+    log,
+    linkChanged: (ifindex) => kernel.setWireguard(ifindex),
   });
-  if (typeof wireguard !== "string") {
-    owned.use(wireguard);
-    kernel.setWireguard(wireguard.ifindex);
-  }
+  if (typeof wireguard === "string") log.warn("no WireGuard: encrypted data goes over sleeve", { reason: wireguard });
+  else owned.use(wireguard);
   return wireguard;
 }
 
@@ -350,8 +352,7 @@ function wireguardTotals(wireguard: Wireguard, overlay: Overlay): WireguardTotal
   const peers = overlay.insideAddresses().flatMap(({ name, nickname, inside }) => {
     const counted = figures.get(inside);
     if (!counted) return [];
-    const { sentBytes, receivedBytes, handshakeSeconds } = counted;
-    const handshakeMs = handshakeSeconds === 0 ? null : handshakeSeconds * 1_000;
+    const { sentBytes, receivedBytes, handshakeMs } = counted;
     return [{ name: formatPeerName(name), nickname, sentBytes, receivedBytes, handshakeMs }];
   });
   return { peers };
@@ -381,13 +382,11 @@ function createSupervisor(parts: {
     repairs,
     async repair() {
       const { repaired } = kernel.repair();
-      if (typeof wireguard !== "string") {
-        repaired.push(...wireguard.repair());
-        kernel.setWireguard(wireguard.ifindex);
-      }
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
-      return [...repaired, ...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile())];
+      repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      // Last: when its name or port was taken by somebody, all else is mended all the same.
+      return typeof wireguard === "string" ? repaired : [...repaired, ...wireguard.repair()];
     },
     underlayChanged() {
       const before = underlay;

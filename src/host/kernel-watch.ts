@@ -6,13 +6,17 @@ import type { Message } from "../../native/netlink/codec.ts";
 import { decodeLink, type LinkRecord } from "../../native/netlink/link.ts";
 import { Monitor, type MonitorGroup } from "../../native/netlink/monitor.ts";
 import { decodeQdisc } from "../../native/netlink/qdisc.ts";
-import { decodeRoute } from "../../native/netlink/route.ts";
+import { decodeRoute, type RouteRecord } from "../../native/netlink/route.ts";
 import { RTM } from "../../native/netlink/rtnetlink.ts";
+import { decodeRule } from "../../native/netlink/rule.ts";
+import { ipBytes } from "../net/ip.ts";
+import { INSIDE_PREFIX } from "../overlay/wireguard/inside.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Links } from "./links.ts";
+import { WIREGUARD_LINK } from "./wireguard-plan.ts";
 
-/** `ours`: the bridge, one of its ports, or an address, route or queueing discipline of these. `underlay`: a link, address or route of
- *  anything else. */
+/** `ours`: the bridge, one of its ports, WireGuard's link, an address, route or queueing discipline of these, or what keeps addresses inside
+ *  WireGuard inside. `underlay`: a link, address or route of anything else. */
 export type KernelChange = "ours" | "underlay";
 
 export interface KernelWatchOptions {
@@ -28,7 +32,9 @@ export interface KernelWatchOptions {
 }
 
 const DEFAULT_DELAY_MS = 100; // a container's start makes a dozen changes within some milliseconds
-const GROUPS: readonly MonitorGroup[] = ["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE"];
+const GROUPS: readonly MonitorGroup[] = ["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE", "IPV6_RULE"];
+
+const INSIDE_BYTES = ipBytes(INSIDE_PREFIX.address).subarray(0, INSIDE_PREFIX.prefixLength / 8);
 
 export class KernelWatch implements Disposable {
   readonly #options: KernelWatchOptions;
@@ -68,7 +74,7 @@ export class KernelWatch implements Disposable {
     const all = this.#options.links.list();
     this.#bridgeIndex = all.find((link) => link.name === this.#options.bridge)?.index ?? 0;
     this.#ours.clear();
-    for (const link of all) if (this.#isOurs(link.index, link.master ?? 0)) this.#ours.add(link.index);
+    for (const link of all) if (this.#isOurs(link)) this.#ours.add(link.index);
   }
 
   #lost(): void {
@@ -99,7 +105,10 @@ export class KernelWatch implements Disposable {
         return this.#side(decodeAddress(message)?.linkIndex);
       case RTM.NEWROUTE:
       case RTM.DELROUTE:
-        return this.#side(decodeRoute(message)?.linkIndex);
+        return this.#classifyRoute(decodeRoute(message));
+      case RTM.NEWRULE:
+      case RTM.DELRULE:
+        return isInside(decodeRule(message)) ? "ours" : undefined;
       case RTM.NEWQDISC:
       case RTM.DELQDISC:
         return this.#side(decodeQdisc(message)?.linkIndex) === "ours" ? "ours" : undefined; // the underlay's are not our business
@@ -108,19 +117,23 @@ export class KernelWatch implements Disposable {
     }
   }
 
+  #classifyRoute(route: RouteRecord | undefined): KernelChange | undefined {
+    return isInside(route) ? "ours" : this.#side(route?.linkIndex);
+  }
+
   #classifyLink(link: LinkRecord | undefined, gone: boolean): KernelChange | undefined {
     if (link === undefined) return undefined;
     const wasOurs = this.#ours.has(link.index);
     if (link.name === this.#options.bridge && !gone) this.#bridgeIndex = link.index;
     // Leaving the bridge is told by a DELLINK of the bridge family with the link still there, and by a NEWLINK without master.
-    const isOurs = !gone && this.#isOurs(link.index, link.master);
+    const isOurs = !gone && this.#isOurs(link);
     if (isOurs) this.#ours.add(link.index);
     else this.#ours.delete(link.index);
     return wasOurs || isOurs ? "ours" : "underlay";
   }
 
-  #isOurs(index: number, master: number): boolean {
-    return !!this.#bridgeIndex && (index === this.#bridgeIndex || master === this.#bridgeIndex);
+  #isOurs({ index, master, name }: Pick<LinkRecord, "index" | "name"> & { readonly master: number | undefined }): boolean {
+    return name === WIREGUARD_LINK || (!!this.#bridgeIndex && (index === this.#bridgeIndex || master === this.#bridgeIndex));
   }
   #side(linkIndex: number | undefined): KernelChange | undefined {
     if (linkIndex === undefined) return undefined;
@@ -137,4 +150,13 @@ export class KernelWatch implements Disposable {
     this.#timer = undefined;
     this.#options.onChange(changes);
   }
+}
+
+/** To all inside addresses, or to some of them. */
+function isInside(way: Pick<RouteRecord, "destination" | "prefixLength"> | undefined): boolean {
+  return (
+    way?.destination.length === 16 &&
+    way.prefixLength >= INSIDE_PREFIX.prefixLength &&
+    INSIDE_BYTES.every((byte, i) => way.destination[i] === byte)
+  );
 }

@@ -34,6 +34,7 @@ import { ipBytes, ipFromBytes } from "../net/ip.ts";
 import { type Mac, macFromNumber } from "../net/mac.ts";
 import { enterNetns, Netns } from "./netns.ts";
 import { Routes } from "./routes.ts";
+import { Rules } from "./rules.ts";
 
 export interface Link {
   readonly index: number;
@@ -97,10 +98,12 @@ export interface AddressOptions {
 export class Links implements Disposable {
   readonly #socket: NetlinkSocket;
   readonly routes: Routes;
+  readonly rules: Rules;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
     this.routes = new Routes(socket);
+    this.rules = new Rules(socket);
   }
 
   /** Those of the calling thread's namespace. @throws {SystemError} */

@@ -17,6 +17,7 @@ import { type Ip, ipBytes, ipFromBytes } from "../net/ip.ts";
 
 export interface Route {
   readonly destination: Cidr;
+  readonly table: number;
   /** undefined: the packet goes nowhere (blackhole and the like). */
   readonly linkIndex: number | undefined;
   readonly gateway: Ip | undefined;
@@ -31,7 +32,10 @@ export interface Route {
 
 export interface RoutePlan {
   readonly destination: Cidr;
-  readonly linkIndex: number;
+  /** undefined: there is no way, and the sender is told so. */
+  readonly linkIndex: number | undefined;
+  /** Default: the main one. */
+  readonly table?: number;
   readonly gateway?: Ip;
   readonly source?: Ip;
   readonly metric?: number;
@@ -60,21 +64,10 @@ export class Routes {
   replace(plan: RoutePlan): void {
     replaceRoute(this.#socket, toNewRoute(plan));
   }
-  /** Packets to there are refused while no route with a better metric leads on. */
-  refuse(destination: Cidr, metric: number): void {
-    replaceRoute(this.#socket, { ...toNewRoute({ destination, linkIndex: 0, metric }), isUnreachable: true });
-  }
-  /** False: they were not refused. */
-  unrefuse(destination: Cidr, metric: number): boolean {
-    return this.#gone({ ...toNewRoute({ destination, linkIndex: 0, metric }), isUnreachable: true });
-  }
   /** False: there was none. */
   delete(plan: RoutePlan): boolean {
-    return this.#gone(toNewRoute(plan));
-  }
-  #gone(route: NewRoute): boolean {
     try {
-      deleteRoute(this.#socket, route);
+      deleteRoute(this.#socket, toNewRoute(plan));
       return true;
     } catch (thrown) {
       if (isSystemError(thrown, "ESRCH", "ENODEV")) return false;
@@ -83,10 +76,14 @@ export class Routes {
   }
 }
 
+const NOWHERE: readonly number[] = [RTN.BLACKHOLE, RTN.UNREACHABLE, RTN.PROHIBIT];
+
 function toRoute(record: RouteRecord): Route {
   return {
     destination: { address: ipFromBytes(record.destination), prefixLength: record.prefixLength },
-    linkIndex: record.linkIndex === 0 ? undefined : record.linkIndex,
+    table: record.table,
+    // IPv6 routes that lead nowhere name the loopback.
+    linkIndex: record.linkIndex === 0 || NOWHERE.includes(record.type) ? undefined : record.linkIndex,
     gateway: record.gateway && ipFromBytes(record.gateway),
     source: record.preferredSource && ipFromBytes(record.preferredSource),
     metric: record.metric,
@@ -95,9 +92,10 @@ function toRoute(record: RouteRecord): Route {
   };
 }
 
-function toNewRoute({ destination, gateway, source, ...rest }: RoutePlan): NewRoute {
+function toNewRoute({ destination, gateway, source, linkIndex = 0, ...rest }: RoutePlan): NewRoute {
   return {
     ...rest,
+    linkIndex,
     destination: ipBytes(destination.address),
     prefixLength: destination.prefixLength,
     ...(gateway === undefined ? {} : { gateway: ipBytes(gateway) }),

@@ -5,6 +5,7 @@ import type { Ip } from "../net/ip.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Link, Links } from "./links.ts";
 import type { Route } from "./routes.ts";
+import { WIREGUARD_LINK } from "./wireguard-plan.ts";
 
 export interface UnderlayPath {
   readonly linkIndex: number;
@@ -28,7 +29,7 @@ export function pathTo(links: Links, destination: Ip): UnderlayPath | undefined 
   return { linkIndex: link.index, linkName: link.name, source: route.source, mtuBytes };
 }
 
-/** Addresses other hosts may reach this one at: global ones, not of loopback, not of the bridge `bridge` or its ports. @throws {SystemError} */
+/** Addresses other hosts may reach this one at: global ones, not of loopback, the bridge `bridge` or its ports, or inside WireGuard. @throws {SystemError} */
 export function hostAddresses(links: Links, bridge = "weave"): HostAddress[] {
   const foreign = new Map(foreignLinks(links.list(), bridge).map((link) => [link.index, link]));
   return links.addresses().flatMap(({ linkIndex, cidr, scope }) => {
@@ -76,5 +77,7 @@ export function refuseRouteOverlap(links: Links, network: Cidr, bridge = "weave"
 
 function foreignLinks(links: readonly Link[], bridge: string): Link[] {
   const bridgeIndex = links.find((link) => link.name === bridge && link.kind === "bridge")?.index;
-  return links.filter((link) => bridgeIndex === undefined || (link.index !== bridgeIndex && link.master !== bridgeIndex));
+  const isPort = ({ index, master }: Link): boolean =>
+    bridgeIndex !== undefined && (index === bridgeIndex || master === bridgeIndex);
+  return links.filter((link) => link.name !== WIREGUARD_LINK && !isPort(link));
 }

@@ -1,186 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0
-// WireGuard on this host: the link `weave-wg`, its key, its address inside and the routes that lead there. The private key is made once and lives
-// in the kernel's link, where the next daemon finds it, so sessions go on while none runs.
-//
-// Nothing for the addresses inside may leave in clear, whatever happens in whatever order. The route to them by the link can vanish with it, by
-// hand or by a fault; then packets would follow the host's default route. Therefore a second route refuses the whole prefix, with a worse metric
-// and on no link: it is made before the link and removed after it. The link itself sends nothing to an address that no peer has.
-import { isSystemError } from "../../native/errno.ts";
+// WireGuard on this host, as the overlay wants it: our key, our port, and a peer for each neighbour. The private key is made once and never
+// written to a disk: it lives in the kernel's link, where a restarted daemon finds it again with all peers and running sessions. The daemon
+// keeps a copy, so that a link deleted by hand comes back as the same one and the neighbours only have to shake hands anew.
 import { blake2b } from "../../native/libsodium/hash.ts";
+import { wipe } from "../../native/libsodium/memory.ts";
 import { newSecretKey, publicKeyOf } from "../../native/libsodium/x25519.ts";
-import { NETLINK_GENERIC, NetlinkSocket } from "../../native/netlink/socket.ts";
-import { WireguardSocket } from "../../native/netlink/wireguard.ts";
-import { concat, utf8 } from "../mesh/secure/sealing.ts";
-import type { Cidr } from "../net/cidr.ts";
+import type { WireguardPeerChange, WireguardPeerRecord } from "../../native/netlink/wireguard.ts";
+import { formatPeerName } from "../mesh/peer-name.ts";
 import { type Ip, ipBytes, ipFromBytes } from "../net/ip.ts";
 import type { WireguardCarrier, WireguardPeer } from "../overlay/carriers.ts";
-import { planPeers } from "../overlay/wireguard/plan.ts";
-import { UserError } from "../runtime/errors.ts";
-import type { Link, Links } from "./links.ts";
-import { ensureSysctl } from "./sysctl.ts";
-
-export const WIREGUARD_LINK = "weave-wg";
-/** Addresses inside: a unique local prefix (RFC 4193) of our own, which says "weave" in ASCII. */
-const PREFIX: Cidr = { address: "fd77:6561:7665::" as Ip, prefixLength: 48 };
-const PREFIX_BYTES = 6;
-const LABEL = utf8("weave inside address");
-const METRIC = 512;
-const REFUSING_METRIC = 4_096;
-/** Outer IPv6 and UDP, header and tag of WireGuard. */
-const OVERHEAD_BYTES = 80;
-
-/** Of a peer, from the public key of its identity. */
-export function insideOf(identity: Uint8Array): Ip {
-  const bytes = new Uint8Array(16);
-  bytes.set(ipBytes(PREFIX.address));
-  bytes.set(blake2b(concat(LABEL, identity)).subarray(0, 16 - PREFIX_BYTES), PREFIX_BYTES);
-  return ipFromBytes(bytes);
-}
+import { insideAddress } from "../overlay/wireguard/inside.ts";
+import {
+  diffWireguard,
+  type HeldPeer,
+  NO_PEERS,
+  type PeerChange,
+  planWireguard,
+  type WireguardEndpoint,
+  type WireguardPlan,
+} from "../overlay/wireguard/peers.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
+import type { Links } from "./links.ts";
+import type { Netns } from "./netns.ts";
+import { WireguardKernel } from "./wireguard-link.ts";
+import { WIREGUARD_LINK, type WireguardLinkPlan, wireguardMtu } from "./wireguard-plan.ts";
 
 export interface WireguardOptions {
   readonly links: Links;
-  /** UDP port to listen on. */
+  /** The namespace of `links` when that is not the calling thread's. */
+  readonly netns?: Netns;
+  /** UDP. */
   readonly port: number;
-  /** Our own identity's public key. */
+  /** Public key of this host's identity, for its inside address. */
   readonly identity: Uint8Array;
-  /** Of the narrowest underlay link. */
-  readonly underlayMtuBytes: number;
-  wallSeconds(): number;
+  /** Largest packet that the underlay takes now. */
+  underlayMtuBytes(): number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The link is there, or there anew under another index. */
+  linkChanged(ifindex: number): void;
+}
+
+/** What the kernel has counted of one peer. */
+export interface WireguardFigures {
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Wall-clock ms; null: none yet. */
+  readonly handshakeMs: number | null;
+  /** Where it was last heard or is presumed. */
+  readonly endpoint: WireguardEndpoint | undefined;
 }
 
 export class Wireguard implements WireguardCarrier, Disposable {
+  readonly publicKey: Uint8Array;
   readonly port: number;
   readonly #options: WireguardOptions;
-  readonly #generic: NetlinkSocket;
-  readonly #socket: WireguardSocket;
-  #privateKey: Uint8Array;
-  /** undefined: not told yet. Peers that an earlier daemon left carry on until then. */
-  #peers: readonly WireguardPeer[] | undefined;
-  #ifindex = 0;
+  readonly #kernel: WireguardKernel;
+  readonly #privateKey: Uint8Array;
+  readonly #inside: Ip;
+  #plan: WireguardPlan = NO_PEERS;
+  /** Until the overlay has spoken, peers of an earlier daemon stay. */
+  #hasPlan = false;
+  #ifindex: number | undefined;
 
-  private constructor(options: WireguardOptions, generic: NetlinkSocket, socket: WireguardSocket) {
-    this.port = options.port;
+  private constructor(options: WireguardOptions, kernel: WireguardKernel, privateKey: Uint8Array) {
     this.#options = options;
-    this.#generic = generic;
-    this.#socket = socket;
-    this.#privateKey = new Uint8Array(32);
+    this.#kernel = kernel;
+    this.#privateKey = privateKey;
+    this.publicKey = publicKeyOf(privateKey);
+    this.port = options.port;
+    this.#inside = this.insideOf(options.identity);
   }
 
-  /** In words why not, when this host cannot. @throws {UserError} the name is taken  @throws {SystemError} */
+  /** Takes up what an earlier daemon left, or makes it. A text says why this machine cannot, or who holds the name or the port.
+   *  @throws {SystemError} */
   static open(options: WireguardOptions): Wireguard | string {
-    const generic = NetlinkSocket.open(NETLINK_GENERIC);
-    const socket = WireguardSocket.on(generic);
-    if (!socket) {
-      generic[Symbol.dispose]();
-      return "the kernel here has no WireGuard";
-    }
-    const wireguard = new Wireguard(options, generic, socket);
+    const kernel = WireguardKernel.open(options.links, options.netns);
+    if (typeof kernel === "string") return kernel;
+    using undo = new DisposableStack();
+    undo.use(kernel);
+    // Not the locks: the switch may still hold what an earlier daemon sent inside.
+    if (kernel.link === undefined) undo.defer(() => void options.links.delete(WIREGUARD_LINK));
+    const wireguard = new Wireguard(options, kernel, kernel.read()?.privateKey ?? newPrivateKey());
     try {
-      wireguard.repair();
-      return wireguard;
+      wireguard.#ensureLink();
     } catch (thrown) {
-      wireguard[Symbol.dispose]();
-      if (isSystemError(thrown, "EAFNOSUPPORT", "EOPNOTSUPP", "EADDRINUSE", "EACCES")) {
-        removeWireguard(options.links);
-        return `WireGuard cannot be set up here: ${thrown.message}`;
-      }
+      if (thrown instanceof UserError) return thrown.message;
       throw thrown;
     }
+    undo.move();
+    return wireguard;
   }
-  /** The link stays and carries on. */
+  /** The kernel goes on with it. */
   [Symbol.dispose](): void {
-    this.#generic[Symbol.dispose]();
+    wipe(this.#privateKey);
+    this.#kernel[Symbol.dispose]();
   }
 
-  get publicKey(): Uint8Array {
-    return publicKeyOf(this.#privateKey);
-  }
-  get ifindex(): number {
-    return this.#ifindex;
-  }
   insideOf(identity: Uint8Array): Ip {
-    return insideOf(identity);
+    return insideAddress(identity, blake2b);
   }
 
+  /** Never throws: what the kernel refuses is logged, and tried again by the next repair. */
   setPeers(peers: readonly WireguardPeer[]): void {
-    this.#peers = peers;
-    this.#apply();
+    const { log } = this.#options;
+    const plan = planWireguard({ publicKey: this.publicKey, inside: this.#inside }, peers);
+    for (const [peer, reason] of plan.refused) {
+      if (!this.#plan.refused.has(peer)) log.warn("peer left out of WireGuard", { peer: formatPeerName(peer), reason });
+    }
+    const before = this.#plan;
+    this.#plan = plan;
+    this.#hasPlan = true;
+    try {
+      const changes = this.#changes(before);
+      if (!this.#kernel.change({ peers: changes.map(toNative) })) this.repair();
+    } catch (thrown) {
+      log.error("WireGuard could not be set up", { reason: errorText(thrown) });
+    }
   }
 
-  /** Makes everything what it should be. Names what was not. */
+  /** Makes everything what it should be, and tells what was not. @throws {UserError} the name or port is taken  @throws {SystemError} */
   repair(): string[] {
-    const { links, port, identity } = this.#options;
-    const repaired: string[] = [];
-    if (!links.routes.list().some(isRefusing)) {
-      links.routes.refuse(PREFIX, REFUSING_METRIC);
-      repaired.push("the refusing route of WireGuard's addresses was missing");
+    const repaired = this.#ensureLink();
+    if (!this.#hasPlan) return repaired;
+    const changed = this.#changes(this.#plan);
+    if (changed.length > 0) this.#kernel.change({ peers: changed.map(toNative) });
+    return changed.length === 0 ? repaired : [...repaired, `${changed.length} WireGuard peers differed`];
+  }
+
+  /** By inside address. */
+  figures(): ReadonlyMap<Ip, WireguardFigures> {
+    const figures = new Map<Ip, WireguardFigures>();
+    for (const { sentBytes, receivedBytes, handshakeMs = null, endpoint, allowed } of this.#held()) {
+      for (const { address } of allowed) figures.set(address, { sentBytes, receivedBytes, handshakeMs, endpoint });
     }
-    const link = this.#ensureLink(repaired);
-    this.#ifindex = link.index;
-    const device = this.#socket.read(WIREGUARD_LINK);
-    const hasKey = device.privateKey.some((byte) => byte !== 0);
-    if (this.#privateKey.every((byte) => byte === 0)) this.#privateKey = hasKey ? device.privateKey : newSecretKey();
-    const isOurs = hasKey && Buffer.compare(device.privateKey, this.#privateKey) === 0;
-    if (!isOurs) this.#socket.setDevice(WIREGUARD_LINK, { privateKey: this.#privateKey });
-    if (device.listenPort !== port) this.#socket.setDevice(WIREGUARD_LINK, { listenPort: port });
-    if (!link.up) links.change(link.index, { up: true });
-    if (links.addAddress(link.index, { address: insideOf(identity), prefixLength: 128 }, { noDuplicateDetection: true }))
-      repaired.push("WireGuard's link had lost its address");
-    if (!links.routes.list().some((route) => route.linkIndex === link.index && route.metric === METRIC)) {
-      links.routes.replace({ destination: PREFIX, linkIndex: link.index, metric: METRIC });
-      repaired.push("the route to WireGuard's addresses was missing");
-    }
-    if (this.#apply() > 0) repaired.push("peers of WireGuard differed");
+    return figures;
+  }
+
+  #ensureLink(): string[] {
+    const plan: WireguardLinkPlan = {
+      port: this.port,
+      inside: this.#inside,
+      mtuBytes: wireguardMtu(this.#options.underlayMtuBytes()),
+    };
+    const repaired = this.#kernel.ensure(plan, this.#privateKey);
+    const ifindex = this.#kernel.link?.index;
+    if (ifindex !== undefined && ifindex !== this.#ifindex) this.#options.linkChanged(ifindex);
+    this.#ifindex = ifindex;
     return repaired;
   }
 
-  /** Of each peer, by its address inside, what the kernel has counted. */
-  figures(): ReadonlyMap<Ip, { readonly sentBytes: number; readonly receivedBytes: number; readonly handshakeSeconds: number }> {
-    const { peers } = this.#socket.read(WIREGUARD_LINK);
-    return new Map(
-      peers.flatMap(({ allowed, sentBytes, receivedBytes, lastHandshakeSeconds }) =>
-        allowed.map((ip) => [ipFromBytes(ip), { sentBytes, receivedBytes, handshakeSeconds: lastHandshakeSeconds }] as const),
-      ),
-    );
+  #changes(before: WireguardPlan): PeerChange[] {
+    return diffWireguard(this.#plan, this.#held(), { nowMs: this.#options.clock.wallMs(), before });
   }
-
-  #ensureLink(repaired: string[]): Link {
-    const { links, underlayMtuBytes } = this.#options;
-    const mtuBytes = underlayMtuBytes - OVERHEAD_BYTES;
-    let link = links.get(WIREGUARD_LINK);
-    if (link && link.kind !== "wireguard") {
-      throw new UserError(
-        "conflict",
-        `cannot set up '${WIREGUARD_LINK}': a link of kind '${link.kind}' has that name`,
-        `rename it, or remove it with 'ip link delete ${WIREGUARD_LINK}'`,
-      );
-    }
-    if (!link) {
-      link = links.createWireguard(WIREGUARD_LINK, mtuBytes);
-      // Where IPv6 is off by default it is on for this link.
-      ensureSysctl(`net/ipv6/conf/${WIREGUARD_LINK}/disable_ipv6`, 0);
-      links.setAddressless(link.index);
-      repaired.push("WireGuard's link was missing");
-    }
-    if (link.mtuBytes !== mtuBytes) links.change(link.index, { mtuBytes });
-    return link;
-  }
-
-  #apply(): number {
-    if (this.#peers === undefined) return 0;
-    const { peers } = this.#socket.read(WIREGUARD_LINK);
-    const changes = planPeers(this.#peers, peers, this.#options.wallSeconds());
-    if (changes.length > 0) this.#socket.changePeers(WIREGUARD_LINK, changes);
-    return changes.length;
+  #held(): HeldPeer[] {
+    return (this.#kernel.read()?.peers ?? []).map(toHeld);
   }
 }
 
-/** For `reset`. Harmless when there is nothing. */
-export function removeWireguard(links: Links): void {
-  if (links.get(WIREGUARD_LINK)?.kind === "wireguard") links.delete(WIREGUARD_LINK);
-  links.routes.unrefuse(PREFIX, REFUSING_METRIC);
+/** As the kernel would make it: X25519 ignores these bits, and setting another one than it has would end all sessions. */
+function newPrivateKey(): Uint8Array {
+  const key = newSecretKey();
+  key[0]! &= 248;
+  key[31]! = (key[31]! & 127) | 64;
+  return key;
 }
 
-function isRefusing({ destination, metric }: { readonly destination: Cidr; readonly metric: number }): boolean {
-  return destination.address === PREFIX.address && destination.prefixLength === PREFIX.prefixLength && metric === REFUSING_METRIC;
+function toHeld({ endpoint, allowed, ...rest }: WireguardPeerRecord): HeldPeer {
+  return {
+    ...rest,
+    endpoint: endpoint && { address: ipFromBytes(endpoint.address), port: endpoint.port },
+    allowed: allowed.map(({ address, prefixLength }) => ({ address: ipFromBytes(address), prefixLength })),
+  };
+}
+
+function toNative(change: PeerChange): WireguardPeerChange {
+  const { publicKey } = change;
+  if (change.do === "remove") return { publicKey, remove: true };
+  const { isNew, presharedKey, endpoint, keepaliveSeconds, inside } = change;
+  return {
+    publicKey,
+    updateOnly: !isNew,
+    ...(presharedKey && { presharedKey }),
+    ...(endpoint && { endpoint: { address: ipBytes(endpoint.address), port: endpoint.port } }),
+    ...(keepaliveSeconds !== undefined && { keepaliveSeconds }),
+    ...(inside !== undefined && { allowed: [{ address: ipBytes(inside), prefixLength: 128 }] }),
+  };
 }

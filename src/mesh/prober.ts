@@ -135,8 +135,11 @@ export class Prober {
     this.#doubt.noteMissing(this, state.since);
     const deadMs = Math.max(this.#times.deadMs, 4 * this.#rttMs) * this.#doubt.patience();
     if (state.unanswered > SUSPECT_AFTER && now - state.since >= deadMs) {
-      this.seek();
+      const seeking: State = { is: "seeking", tries: 0 };
+      this.#become(seeking);
+      // First: a probe may be answered at once, while it is sent, and what is found after death has to be told after it.
       this.#ports.dead();
+      if (this.#state === seeking && seeking.tries === 0) this.#seekOn();
       return;
     }
     state.unanswered++;

@@ -10,6 +10,8 @@ import { decodeFdb, decodeNeighbour } from "../../native/netlink/neighbour.ts";
 import { decodeQdisc } from "../../native/netlink/qdisc.ts";
 import { decodeRoute } from "../../native/netlink/route.ts";
 import { RTM } from "../../native/netlink/rtnetlink.ts";
+import { decodeRule } from "../../native/netlink/rule.ts";
+import { decodeWireguard, joinDevice, WGDEVICE_A, WGPEER_A } from "../../native/netlink/wireguard.ts";
 
 const anyBytes = fc.uint8Array({ maxLength: 400 });
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -24,7 +26,9 @@ function readAll(attributes: Attributes, depth: number): void {
     attributes.mac(type);
     attributes.text(type);
     attributes.bytes(type);
+    attributes.u64(type);
     if (depth > 0) readAll(attributes.nested(type), depth - 1);
+    if (depth > 0) for (const child of attributes.nested(type).children()) readAll(child, depth - 1);
   }
 }
 
@@ -36,6 +40,17 @@ test("attributes of random bytes are read without throwing and without end", () 
   );
 });
 
+const DECODERS = [
+  decodeLink,
+  decodeAddress,
+  decodeRoute,
+  decodeRule,
+  decodeNeighbour,
+  decodeFdb,
+  decodeQdisc,
+  decodeWireguard,
+] as const;
+
 test("every decoder takes random messages of its types", () => {
   const types = Object.values(RTM);
   fc.assert(
@@ -44,7 +59,7 @@ test("every decoder takes random messages of its types", () => {
       for (const byte of payload) writer.u8(byte);
       const bytes = writer.finish(1);
       for (const message of readMessages(viewOf(bytes), bytes.length)) {
-        for (const decode of [decodeLink, decodeAddress, decodeRoute, decodeNeighbour, decodeFdb, decodeQdisc]) decode(message);
+        for (const decode of DECODERS) decode(message);
         readRefusal(message, { call: "x", object: "" });
       }
     }),
@@ -80,3 +95,47 @@ test("what is written is read back", () => {
     }),
   );
 });
+
+test("a WireGuard device told in pieces is whole again, wherever it is cut", () => {
+  const key = fc.uint8Array({ minLength: 32, maxLength: 32 });
+  const peers = fc.uniqueArray(fc.record({ key, allowed: fc.nat(4) }), {
+    maxLength: 6,
+    selector: ({ key: bytes }) => Buffer.from(bytes).toString("hex"),
+  });
+  fc.assert(
+    fc.property(peers, fc.nat(3), (list, cut) => {
+      const whole = list.map(({ key: publicKey, allowed }, i) => {
+        const networks = Array.from({ length: allowed }, (_, n) => ({ address: Uint8Array.of(10, i, 0, n), prefixLength: 32 }));
+        return { publicKey, networks };
+      });
+      const parts = whole.flatMap(({ publicKey, networks }) => [
+        partOf(publicKey, networks.slice(0, cut)),
+        ...(networks.length > cut ? [partOf(publicKey, networks.slice(cut))] : []),
+      ]);
+      const joined = joinDevice(parts).peers;
+      expect(joined.map(({ allowed }) => allowed.map(({ address }) => [...address]))).toEqual(
+        whole.map(({ networks }) => networks.map(({ address }) => [...address])),
+      );
+    }),
+  );
+});
+
+/** A message about one peer. */
+function partOf(publicKey: Uint8Array, networks: readonly { address: Uint8Array; prefixLength: number }[]) {
+  const writer = new MessageWriter(30, 0).u32(0);
+  writer.nested(WGDEVICE_A.PEERS, () =>
+    writer.nested(0, () => {
+      writer.attribute(WGPEER_A.PUBLIC_KEY, publicKey);
+      writer.nested(WGPEER_A.ALLOWEDIPS, () => {
+        for (const { address, prefixLength } of networks) {
+          writer.nested(0, () => writer.attributeU16(1, 2).attribute(2, address).attributeU8(3, prefixLength));
+        }
+      });
+    }),
+  );
+  const bytes = writer.finish(1);
+  const [message] = readMessages(viewOf(bytes), bytes.length);
+  const part = message && decodeWireguard(message);
+  if (part === undefined) throw new Error("the message was not understood");
+  return part;
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands of the tests: run to the end with a deadline, or kept running. Output is always taken, so nothing ever blocks on a pipe.
 import type { Subprocess } from "bun";
+import { PATIENCE } from "./wait.ts";
 
 export interface Finished {
   /** Exit code; 128 + number when a signal ended it, as a shell counts. */
@@ -45,7 +46,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
     stderr: "pipe",
     env: labEnvironment(options.env),
   });
-  const deadlineMs = options.deadlineMs ?? 30_000;
+  const deadlineMs = PATIENCE * (options.deadlineMs ?? 30_000);
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -140,8 +141,9 @@ export class Background implements AsyncDisposable {
     this.#child.kill(name);
   }
 
-  /** Waits for its own end. @throws {Error} when that takes longer than `deadlineMs` */
-  async ended(deadlineMs: number): Promise<Finished> {
+  /** Waits for its own end. @throws {Error} when that takes longer than that */
+  async ended(withinMs: number): Promise<Finished> {
+    const deadlineMs = PATIENCE * withinMs;
     const late = Symbol("late");
     const first = await Promise.race([this.#child.exited, Bun.sleep(deadlineMs).then(() => late)]);
     if (first === late)

@@ -4,7 +4,7 @@ import type { Background } from "./command.ts";
 import { type Finished, must, type RunOptions, run } from "./command.ts";
 import type { Lab, NamespaceHolder } from "./lab.ts";
 import { kill, type ProcessInfo, processesIn } from "./processes.ts";
-import { waitFor } from "./wait.ts";
+import { PATIENCE, waitFor } from "./wait.ts";
 
 /** The executable under test; another one by WEAVE_EXECUTABLE. */
 export const EXECUTABLE = process.env["WEAVE_EXECUTABLE"] ?? new URL("../../dist/weave", import.meta.url).pathname;
@@ -38,7 +38,7 @@ export abstract class Place {
 
   /** Does `address` answer a ping within `withinMs`? Asked again and again until it does. */
   async reaches(address: string, withinMs = 5_000): Promise<boolean> {
-    const end = performance.now() + withinMs;
+    const end = performance.now() + PATIENCE * withinMs;
     do {
       const { code } = await this.run(["ping", "-q", "-c1", "-W0.5", address]);
       if (code === 0) return true;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waiting for a condition with a deadline: the only kind of waiting the tests do.
 
+/** Deadlines are this many times longer: an emulated machine is slow. It changes no result, only how long a wrong one takes. */
+export const PATIENCE = Number(process.env["WEAVE_TEST_PATIENCE"] ?? 1);
+
 export interface WaitOptions {
   readonly deadlineMs?: number;
   /** Pause between two looks. */
@@ -17,7 +20,7 @@ export async function waitFor<Found>(
   options: WaitOptions = {},
 ): Promise<{ readonly found: NonNullable<Found>; readonly tookMs: number }> {
   const began = performance.now();
-  const deadlineMs = options.deadlineMs ?? 10_000;
+  const deadlineMs = PATIENCE * (options.deadlineMs ?? 10_000);
   let cause: unknown;
   for (;;) {
     try {

@@ -1,32 +1,18 @@
-#!/bin/bash
+#!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# First process of the virtual machine: what a machine has, then the tests named on the kernel's command line (weave.tests=a,b), their outcome on the
-# console, and off.
-export PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin HOME=/root TMPDIR=/tmp LC_ALL=C NO_COLOR=1
+# First process of the virtual machine, in its initial RAM disk: loads what it takes to see the host's files, lays a writable layer in memory
+# over them, and goes on there with guest.sh. Whatever is written inside is gone with the machine; the host's files are never touched.
+export PATH=/bin
+/bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts /dev/shm /run /tmp /root /var/lib
-mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mount -t tmpfs tmpfs /dev/shm
-mount -t bpf bpf /sys/fs/bpf
-mkdir -p /run/netns /run/lock
-# bash redirects from /dev/fd
-[[ -e /dev/fd ]] || ln -s /proc/self/fd /dev/fd
-echo 3 >/proc/sys/kernel/printk
-for module in veth bridge vxlan udp_tunnel ip6_udp_tunnel wireguard sch_ingress cls_bpf sch_netem nf_tables nft_masq nft_chain_nat overlay tun af_packet; do
-  modprobe "$module" 2>/dev/null
-done
-ip link set lo up
-cd /weave || echo "VM-OUTCOME: no repository"
-tests="$(sed -n 's/.*weave\.tests=\([^ ]*\).*/\1/p' /proc/cmdline)"
-status=0
-for file in ${tests//,/ }; do
-  bun test --timeout 120000 "./test/vm/guest/$file.ts" 2>&1 || status=1
-done
-echo "VM-OUTCOME: $status"
-sync
-echo o >/proc/sysrq-trigger
-sleep 60
+while read -r module; do insmod "/modules/$module" || echo "cannot load $module"; done </modules/order
+mount -t virtiofs -o ro host /host || poweroff -f
+mount -t tmpfs -o size=75% tmpfs /layer
+mkdir /layer/upper /layer/work
+mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /root || poweroff -f
+for mount in proc sys dev; do mount --move "/$mount" "/root/$mount"; done
+cp /job /root/.weave-vm-job
+# By the process with number 1 itself: the kernel's own helpers, as modprobe, then see the same files.
+exec switch_root /root /bin/sh "$(cat /guest)"

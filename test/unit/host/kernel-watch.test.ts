@@ -53,6 +53,9 @@ describe.skipIf(!isRoot)("watching the kernel (needs root)", () => {
     ["an address on the bridge", "ip addr add 10.32.0.1/12 dev weave"],
     ["an IPv6 address on the bridge", "ip addr add fd00::1/64 dev weave"],
     ["a route through the bridge", "ip route add 10.99.0.0/16 dev weave"],
+    ["a link of WireGuard's name", "ip link add weave-wg type veth peer name p1"],
+    ["a routing rule for inside addresses", "ip -6 rule add to fd77:6561:7665::/48 unreachable"],
+    ["a route to some of them", "ip -6 route add unreachable fd77:6561:7665:1::/64"],
     ["a new port", "ip link add p0 master weave type veth peer name p1"],
   ];
   for (const [what, command] of OURS) {

@@ -43,6 +43,23 @@ describe("a prober", () => {
     expect(sentAt.filter((at) => at < 950).length).toBeGreaterThanOrEqual(8);
   });
 
+  test("that is answered while it sends, at the moment of death, has found it again afterwards", () => {
+    const { clock, advance } = manualClock();
+    const events: string[] = [];
+    const prober: Prober = new Prober(clock, new Doubt(clock, () => {}), PATH_TIMES, {
+      send: () => {
+        if (clock.now() >= 950) prober.answered(1); // a look at the kernel brings the answer to an earlier probe
+      },
+      found: () => void events.push("found"),
+      suspected: () => {},
+      dead: () => void events.push("dead"),
+    });
+    prober.watch();
+    prober.check();
+    advance(2_000);
+    expect(events).toEqual(["dead", "found"]);
+  });
+
   test("any answer ends the suspicion", () => {
     const { clock, advance } = manualClock();
     const { prober, events } = probed(clock);

@@ -23,8 +23,9 @@ import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
 import { IFINFOMSG, RTM } from "../../../native/netlink/rtnetlink.ts";
+import { FIB_RULE_HDR, FR_ACT, FRA } from "../../../native/netlink/rule.ts";
 import { NETLINK_GENERIC, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "../../../native/netlink/socket.ts";
-import { WG_CMD, WGALLOWEDIP_A, WGDEVICE_A, WGPEER_A, WGPEER_F } from "../../../native/netlink/wireguard.ts";
+import * as wireguard from "../../../native/netlink/wireguard.ts";
 
 const HEADERS = [
   "stddef.h",
@@ -54,6 +55,8 @@ const HEADERS = [
   "linux/capability.h",
   "linux/sock_diag.h",
   "linux/wireguard.h",
+  "linux/fib_rules.h",
+  "linux/time_types.h",
   "linux/virtio_net.h",
   "sys/uio.h",
 ];
@@ -153,6 +156,20 @@ const LAYOUTS: readonly (readonly [
   ["struct statfs", STATFS, { type: "f_type" }],
   ["struct __user_cap_header_struct", CAP_HEADER, { version: "version", pid: "pid" }],
   ["struct __user_cap_data_struct", CAP_DATA, { effective: "effective", permitted: "permitted", inheritable: "inheritable" }],
+  [
+    "struct fib_rule_hdr",
+    FIB_RULE_HDR,
+    {
+      family: "family",
+      destinationLength: "dst_len",
+      sourceLength: "src_len",
+      tos: "tos",
+      table: "table",
+      action: "action",
+      flags: "flags",
+    },
+  ],
+  ["struct __kernel_timespec", wireguard.KERNEL_TIMESPEC, { seconds: "tv_sec", nanoseconds: "tv_nsec" }],
   ["struct ifreq", IFREQ, { name: "ifr_name", flags: "ifr_flags" }],
   ...(hasPcap
     ? ([
@@ -187,11 +204,15 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("NLM_F_", NLM_F),
   ...prefixed("NLMSG_", NLMSG),
   ...prefixed("RTM_", RTM),
-  ...prefixed("WG_CMD_", WG_CMD),
-  ...prefixed("WGDEVICE_A_", WGDEVICE_A),
-  ...prefixed("WGPEER_A_", WGPEER_A),
-  ...prefixed("WGPEER_F_", WGPEER_F),
-  ...prefixed("WGALLOWEDIP_A_", WGALLOWEDIP_A),
+  ...prefixed("FRA_", FRA),
+  ...prefixed("FR_ACT_", FR_ACT),
+  WG_KEY_LEN: wireguard.WG_KEY_LEN,
+  ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
+  ...prefixed("WG_CMD_", wireguard.WG_CMD),
+  ...prefixed("WGDEVICE_A_", wireguard.WGDEVICE_A),
+  ...prefixed("WGPEER_A_", wireguard.WGPEER_A),
+  ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
+  ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
   ...prefixed("RTNLGRP_", RTNLGRP),
   SK_MEMINFO_VARS: SK_MEMINFO.vars,
   SK_MEMINFO_DROPS: SK_MEMINFO.drops,

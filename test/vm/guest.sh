@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# Goes on in the virtual machine with the host's files below it: makes a machine of it, runs the tests that the job names, tells what
+# came out over the second serial line, and switches the machine off.
+#   line: `result FILE EXIT-CODE JUNIT-XML LOG`, the last two in base64; then `end`
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+PATH="$PWD/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export PATH HOME=/root NO_COLOR=1 TMPDIR=/run/tmp WEAVE_TEST_PATIENCE=4
+
+say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*"; }
+finish() {
+  echo end >/dev/ttyS1
+  echo o >/proc/sysrq-trigger
+  sleep 60
+}
+trap finish EXIT
+
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf
+mkdir -p /run/netns /run/tmp /run/results
+hostname vm
+ip link set lo up
+stty -F /dev/ttyS1 raw -echo
+
+# The kernel asks for modules by this name; the host's own ones are another kernel's.
+rm -f /sbin/modprobe
+printf '#!/bin/sh\nexec %s/dist/vm/busybox modprobe "$@"\n' "$PWD" >/sbin/modprobe
+chmod 755 /sbin/modprobe
+rm -rf /lib/modules
+ln -s "$PWD/dist/vm/lib/modules" /lib/modules
+
+say "Linux $(uname -r)"
+limit="$(sed -E 's/.*weave\.limit=([0-9]+).*/\1/' /proc/cmdline)"
+number=0
+while read -r file; do
+  number=$((number + 1))
+  say "$file"
+  timeout --kill-after=10 "$limit" bun test --timeout 180000 --reporter=junit --reporter-outfile="/run/results/$number.xml" "./$file" \
+    </dev/null >"/run/results/$number.log" 2>&1
+  code=$?
+  say "ended with $code"
+  touch "/run/results/$number.xml"
+  echo "result $file $code $(base64 -w0 "/run/results/$number.xml") $(tail -c 20000 "/run/results/$number.log" | base64 -w0)" >/dev/ttyS1
+done </.weave-vm-job
