@@ -84,9 +84,6 @@ export class Messages {
   lengthOf(i: number): number {
     return this.#headers.view.getUint32(i * MMSGHDR.size + MMSGHDR.length, true);
   }
-  flagsOf(i: number): number {
-    return this.#headers.view.getUint32(i * MMSGHDR.size + MMSGHDR.flags, true);
-  }
 
   /** Sends messages first .. first + count - 1. How many went out, at least one; or the negative errno of the first of them. */
   send(fd: number, first: number, count: number, flags: number): number {

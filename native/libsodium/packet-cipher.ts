@@ -15,10 +15,12 @@ const AES_ALIGNMENT = 64;
 
 export type AeadName = "aes256gcm" | "chacha20poly1305";
 
+type Symbols = ReturnType<typeof sodium>;
+
 /** One key, ready for use. The nonce is four zero bytes and a counter of eight bytes, big-endian, kept here: set it before each call. */
 export class PacketCipher implements Disposable {
-  readonly #symbols = sodium();
-  readonly #isAes: boolean;
+  readonly #encrypt: Symbols["crypto_aead_chacha20poly1305_ietf_encrypt"];
+  readonly #decrypt: Symbols["crypto_aead_chacha20poly1305_ietf_decrypt"];
   /** The key, or what AES made of it. */
   readonly #state: Arena;
   readonly #stateAt: Pointer;
@@ -28,16 +30,19 @@ export class PacketCipher implements Disposable {
   /** Copies the key. @throws {RangeError} not 32 bytes  @throws {TypeError} no AES-256-GCM on this CPU */
   constructor(name: AeadName, key: Uint8Array) {
     requireLength(key, AEAD_KEY_BYTES, "a packet key");
-    this.#isAes = name === "aes256gcm";
-    this.#state = Arena.allocate(this.#isAes ? AES_STATE_BYTES + AES_ALIGNMENT : AEAD_KEY_BYTES);
-    const skip = this.#isAes ? (AES_ALIGNMENT - (this.#state.base % AES_ALIGNMENT)) % AES_ALIGNMENT : 0;
+    const symbols = sodium();
+    const isAes = name === "aes256gcm";
+    this.#encrypt = symbols[isAes ? "crypto_aead_aes256gcm_encrypt_afternm" : "crypto_aead_chacha20poly1305_ietf_encrypt"];
+    this.#decrypt = symbols[isAes ? "crypto_aead_aes256gcm_decrypt_afternm" : "crypto_aead_chacha20poly1305_ietf_decrypt"];
+    this.#state = Arena.allocate(isAes ? AES_STATE_BYTES + AES_ALIGNMENT : AEAD_KEY_BYTES);
+    const skip = isAes ? (AES_ALIGNMENT - (this.#state.base % AES_ALIGNMENT)) % AES_ALIGNMENT : 0;
     this.#stateAt = addressIn(this.#state, skip);
-    if (!this.#isAes) this.#state.bytes.set(key);
-    else if (sodium().crypto_aead_aes256gcm_is_available() !== 1) throw new TypeError("this CPU has no AES-256-GCM");
+    if (!isAes) this.#state.bytes.set(key);
+    else if (symbols.crypto_aead_aes256gcm_is_available() !== 1) throw new TypeError("this CPU has no AES-256-GCM");
     else {
       const copy = Arena.allocate(AEAD_KEY_BYTES);
       copy.bytes.set(key);
-      sodium().crypto_aead_aes256gcm_beforenm(this.#stateAt, addressIn(copy, 0));
+      symbols.crypto_aead_aes256gcm_beforenm(this.#stateAt, addressIn(copy, 0));
       wipe(copy.bytes);
     }
   }
@@ -56,31 +61,7 @@ export class PacketCipher implements Disposable {
     const text = addressIn(from, fromAt);
     const associated = addressIn(into, intoAt);
     const sealed = addressIn(into, intoAt + associatedBytes);
-    const symbols = this.#symbols;
-    if (this.#isAes)
-      symbols.crypto_aead_aes256gcm_encrypt_afternm(
-        sealed,
-        null,
-        text,
-        length,
-        associated,
-        associatedBytes,
-        null,
-        this.#nonceAt,
-        this.#stateAt,
-      );
-    else
-      symbols.crypto_aead_chacha20poly1305_ietf_encrypt(
-        sealed,
-        null,
-        text,
-        length,
-        associated,
-        associatedBytes,
-        null,
-        this.#nonceAt,
-        this.#stateAt,
-      );
+    this.#encrypt(sealed, null, text, length, associated, associatedBytes, null, this.#nonceAt, this.#stateAt);
   }
   /** Opens, in place, `length` bytes and tag behind the associated data at `at`. False: they are not what was sealed; they are zeros now, or
    *  as they were. */
@@ -88,30 +69,6 @@ export class PacketCipher implements Disposable {
     if (length < AEAD_TAG_BYTES) return false;
     const text = addressIn(block, at + associatedBytes);
     const associated = addressIn(block, at);
-    const symbols = this.#symbols;
-    const result = this.#isAes
-      ? symbols.crypto_aead_aes256gcm_decrypt_afternm(
-          text,
-          null,
-          null,
-          text,
-          length,
-          associated,
-          associatedBytes,
-          this.#nonceAt,
-          this.#stateAt,
-        )
-      : symbols.crypto_aead_chacha20poly1305_ietf_decrypt(
-          text,
-          null,
-          null,
-          text,
-          length,
-          associated,
-          associatedBytes,
-          this.#nonceAt,
-          this.#stateAt,
-        );
-    return result === 0;
+    return this.#decrypt(text, null, null, text, length, associated, associatedBytes, this.#nonceAt, this.#stateAt) === 0;
   }
 }

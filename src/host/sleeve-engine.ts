@@ -6,7 +6,7 @@ import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
 import { close, POLL, poll } from "../../native/libc/fd.ts";
 import { openPacketSender } from "../../native/libc/packet-socket.ts";
 import { PollSet } from "../../native/libc/poll-set.ts";
-import { recv } from "../../native/libc/socket.ts";
+import { MSG, recv } from "../../native/libc/socket.ts";
 import { RingCapture } from "../../native/libpcap/ring.ts";
 import { randomBytes } from "../../native/libsodium/memory.ts";
 import { ipFromBytes } from "../net/ip.ts";
@@ -158,7 +158,7 @@ export class SleeveEngine {
 
   #takeCommands(): void {
     for (;;) {
-      const length = recv(this.#setup.commandFd, this.#command, 0x40); // MSG_DONTWAIT
+      const length = recv(this.#setup.commandFd, this.#command, MSG.DONTWAIT);
       if (length === undefined) return;
       if (length === 0) {
         this.#isOver = true; // the main thread is gone
@@ -197,14 +197,13 @@ export class SleeveEngine {
     });
     this.#sessions.set(session.localIndex, opened);
     this.#used[session.neighbour] ??= opened;
-    opened.start(this.#now);
+    opened.greet(this.#now);
     this.#outbox.flush(this.#now);
   }
   #up(session: Session): void {
     const before = this.#used[session.neighbour];
     this.#used[session.neighbour] = session;
     if (before !== session) before?.keys.retire(this.#now);
-    this.#tell({ type: "up", localIndex: session.localIndex });
   }
   #remove(session: Session | undefined): void {
     if (!session) return;

@@ -12,6 +12,8 @@ import type { Link, Links } from "./links.ts";
 export const SWITCH_END = "vethwe-sleeve";
 export const CAPTURE_END = "vethwe-pcap";
 const MTU_BYTES = 65_535;
+/** linux/rtnetlink.h */
+const RT_SCOPE_LINK = 253;
 
 export interface EnsuredSleeveLink {
   /** Index of the switch's end. */
@@ -41,7 +43,7 @@ export function ensureSleeveLink(links: Links, mac: Mac): EnsuredSleeveLink {
     }
     if (!end.addressless) {
       links.setAddressless(end.index); // before it is up, or the kernel gives it an address
-      for (const { cidr, scope } of links.addresses(end.index)) if (scope === 253) links.deleteAddress(end.index, cidr);
+      for (const { cidr, scope } of links.addresses(end.index)) if (scope === RT_SCOPE_LINK) links.deleteAddress(end.index, cidr);
       if (end.up) repaired.push(`'${end.name}' gave itself addresses`);
     }
     if (!end.up) {

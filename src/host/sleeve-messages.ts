@@ -43,7 +43,6 @@ export interface SleeveFigures {
 
 export type SleeveEvent =
   | { readonly type: "ready" }
-  | { readonly type: "up"; readonly localIndex: number }
   | { readonly type: "mtu"; readonly localIndex: number; readonly bytes: number }
   | { readonly type: "moved"; readonly localIndex: number; readonly address: Ip; readonly port: number }
   | { readonly type: "figures"; readonly figures: SleeveFigures }

@@ -33,7 +33,6 @@ export interface SessionPorts {
 export class Session {
   readonly localIndex: number;
   readonly neighbour: number;
-  readonly isInitiator: boolean;
   readonly cipherName: SleeveCipher;
   /** struct sockaddr_in or sockaddr_in6, for C. */
   readonly name = Arena.allocate(SOCKADDR_BYTES);
@@ -46,7 +45,6 @@ export class Session {
   isUp = false;
   fragmentId = 0;
   sentAt: number;
-  heardAt: number;
   readonly counts = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0 };
   readonly mtu: PathMtu;
   readonly #ports: SessionPorts;
@@ -58,10 +56,8 @@ export class Session {
     this.#ports = ports;
     this.localIndex = session.localIndex;
     this.neighbour = session.neighbour;
-    this.isInitiator = session.initiator;
     this.cipherName = session.cipher;
     this.sentAt = now;
-    this.heardAt = now;
     this.mtu = new PathMtu(largestMtuBytes, (sizeBytes) => this.#probe(sizeBytes));
     this.keys = new Keyring(session, this, now, {
       ...ports,
@@ -113,17 +109,13 @@ export class Session {
     return true;
   }
 
-  /** Begins: greets the other end until it is heard. */
-  start(now: number): void {
-    this.greet(now);
-  }
+  /** Once is enough: until the other end is heard it goes on by itself. */
   greet(now: number): void {
     this.sentAt = now;
     this.#ports.send(this, RECORD.keepAlive, NOTHING);
   }
   /** An authentic datagram came by this key. */
   heard(key: ReceiveKey<Session>, now: number): void {
-    this.heardAt = now;
     this.keys.heard(key, now);
     if (this.isUp) return;
     this.isUp = true;

@@ -99,8 +99,6 @@ export class Sleeve implements AsyncDisposable {
         this.#isReady = true;
         this.#ready.resolve();
         return;
-      case "up":
-        return;
       case "mtu":
         this.#listener.mtu(event.localIndex, event.bytes);
         return;

@@ -4,7 +4,7 @@
 import type { Family, Sample } from "./exposition.ts";
 
 /** How frames reach a neighbour: transport and encryption. */
-export type PathLabel = "none" | "fastdp" | "fastdp-encrypted" | "sleeve" | "sleeve-encrypted";
+export type PathLabel = "fastdp" | "fastdp-encrypted" | "sleeve" | "sleeve-encrypted";
 
 export interface TransportStats {
   /** Connections that went from one path to another, since the daemon's start. */

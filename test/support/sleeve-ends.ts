@@ -156,8 +156,8 @@ export class Ends implements Disposable {
   }
   /** Greets, and finds the path MTU. */
   settle(): void {
-    this.a.session.start(0);
-    this.b.session.start(0);
+    this.a.session.greet(0);
+    this.b.session.greet(0);
     this.a.flush();
     this.b.flush();
     for (let now = 1; now < 3_000; now += 50) this.step(now);

@@ -26,7 +26,7 @@
 //    keep-alive     0
 //    mtu probe      2 size    of the whole IP packet it came in; then zeros up to that
 //    mtu answer     2 size
-//    rekey offer    4 index, 32 X25519 public key: to receive with the next key (rekeying.ts)
+//    rekey offer    4 index, 32 X25519 public key: to receive with the next key (host/sleeve-keyring.ts)
 //    rekey answer   4 index, 32 X25519 public key
 export const HEADER_BYTES = 12;
 export const INDEX_AT = 0;
