@@ -5,8 +5,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Ledger } from "../support/delivery.ts";
 import { FrameSocket } from "../support/frames.ts";
-import { Lab } from "../support/lab.ts";
+import type { Lab } from "../support/lab.ts";
 import type { Container, Host } from "../support/lab-host.ts";
+import { wire } from "../support/shapes.ts";
 import { waitFor } from "../support/wait.ts";
 import { attachEverywhere, launch, statusOf } from "../support/weave.ts";
 
@@ -16,12 +17,9 @@ let lab: Lab;
 let hosts: [Host, Host, Host];
 
 beforeEach(async () => {
-  const segments = [
-    ["h1", "h2"],
-    ["h2", "h3"],
-  ];
-  lab = await Lab.with({ hosts: ["h1", "h2", "h3"], segments });
-  hosts = [lab.host("h1"), lab.host("h2"), lab.host("h3")];
+  const wired = await wire("chain", 3);
+  lab = wired.lab;
+  hosts = wired.hosts as [Host, Host, Host];
 });
 afterEach(async () => await lab?.close());
 

@@ -5,8 +5,9 @@
 //   h1 [c1] ──seg0── h2 [c2] ──seg1── h3 [c3]     h1 and h3 cannot reach each other
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Ledger } from "../support/delivery.ts";
-import { Lab } from "../support/lab.ts";
+import type { Lab } from "../support/lab.ts";
 import type { Container, Host } from "../support/lab-host.ts";
+import { wire } from "../support/shapes.ts";
 import { StreamRun } from "../support/traffic.ts";
 import { waitFor } from "../support/wait.ts";
 import { attachEverywhere, launch, metric, statusOf, waitForMesh } from "../support/weave.ts";
@@ -16,12 +17,9 @@ let hosts: [Host, Host, Host];
 let containers: [Container, Container, Container];
 
 beforeEach(async () => {
-  const segments = [
-    ["h1", "h2"],
-    ["h2", "h3"],
-  ];
-  lab = await Lab.with({ hosts: ["h1", "h2", "h3"], segments });
-  hosts = [lab.host("h1"), lab.host("h2"), lab.host("h3")];
+  const wired = await wire("chain", 3);
+  lab = wired.lab;
+  hosts = wired.hosts as [Host, Host, Host];
 });
 afterEach(async () => await lab?.close());
 

@@ -4,8 +4,9 @@
 //   h1 ──seg0── h2 ──seg1── h3
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { PingResponse } from "../../src/api/ping.ts";
-import { Lab } from "../support/lab.ts";
+import type { Lab } from "../support/lab.ts";
 import type { Host } from "../support/lab-host.ts";
+import { wire } from "../support/shapes.ts";
 import { waitFor } from "../support/wait.ts";
 import { launch, statusOf, waitForMesh } from "../support/weave.ts";
 
@@ -13,12 +14,9 @@ let lab: Lab;
 let hosts: [Host, Host, Host];
 
 beforeAll(async () => {
-  const segments = [
-    ["h1", "h2"],
-    ["h2", "h3"],
-  ];
-  lab = await Lab.with({ hosts: ["h1", "h2", "h3"], segments });
-  hosts = [lab.host("h1"), lab.host("h2"), lab.host("h3")];
+  const wired = await wire("chain", 3);
+  lab = wired.lab;
+  hosts = wired.hosts as [Host, Host, Host];
   const [h1, h2, h3] = hosts;
   await launch(h1);
   await launch(h2, lab.segment(0).address(h1));

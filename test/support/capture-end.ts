@@ -2,10 +2,12 @@
 // The capture end of a host's sleeve link in the hands of a test: what the switch handed over, and frames put in as if a sleeve had brought them.
 import { encodeUnfinished, type HandedOver, readHandedOver, type Unfinished } from "./injection.ts";
 import {
+  AF_PACKET,
   bindSocket,
   closeSocket,
   inNetns,
-  linkIndex,
+  int32,
+  linkAddress,
   openSocket,
   receivePacket,
   sendPacket,
@@ -13,7 +15,6 @@ import {
   stableBytes,
 } from "./libc.ts";
 
-const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const ETH_P_ALL = 3;
 const SOL_SOCKET = 1;
@@ -94,18 +95,4 @@ function receiver(): number {
   setSocketOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, int32(1));
   bindSocket(fd, linkAddress(CAPTURE_LINK, ETH_P_ALL));
   return fd;
-}
-/** struct sockaddr_ll, linux/if_packet.h: u16 family, be16 protocol, int ifindex, u16 hatype, u8 pkttype, u8 halen, u8 addr[8] */
-function linkAddress(device: string, protocol: number): Uint8Array {
-  const address = stableBytes(20);
-  const view = new DataView(address.buffer);
-  view.setUint16(0, AF_PACKET, true);
-  view.setUint16(2, protocol);
-  view.setInt32(4, linkIndex(device), true);
-  return address;
-}
-function int32(value: number): Uint8Array {
-  const bytes = stableBytes(4);
-  new DataView(bytes.buffer).setInt32(0, value, true);
-  return bytes;
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole Ethernet frames in and out of a link in any network namespace, and marked probe frames whose copies can be counted.
 import {
+  AF_PACKET,
   bindSocket,
   closeSocket,
   inNetns,
+  int32,
+  linkAddress,
   linkIndex,
   openSocket,
   receivePacket,
@@ -12,7 +15,6 @@ import {
   stableBytes,
 } from "./libc.ts";
 
-const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const ETH_P_ALL = 0x0003;
 const SOL_SOCKET = 1;
@@ -24,12 +26,6 @@ const PACKET_MR_PROMISC = 1;
 const PACKET_IGNORE_OUTGOING = 23;
 const MAX_FRAME_BYTES = 65_700;
 
-function int32(value: number): Uint8Array {
-  const bytes = stableBytes(4);
-  new DataView(bytes.buffer).setInt32(0, value, true);
-  return bytes;
-}
-
 /** A promiscuous packet socket on one link: sees what arrives there, not what leaves it (unless asked for both). */
 export class FrameSocket implements Disposable {
   #fd: number | undefined;
@@ -39,23 +35,16 @@ export class FrameSocket implements Disposable {
   constructor(netns: string, device: string, directions: "in" | "both" = "in") {
     this.#fd = inNetns(netns, () => {
       const fd = openSocket(AF_PACKET, SOCK_RAW, 0);
-      const index = linkIndex(device);
       setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, int32(32 << 20));
       setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, int32(4 << 20));
       setSocketOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, int32(directions === "in" ? 1 : 0));
       // struct packet_mreq, linux/if_packet.h: int ifindex, u16 type, u16 length, u8 address[8]
       const membership = stableBytes(16);
       const words = new DataView(membership.buffer);
-      words.setInt32(0, index, true);
+      words.setInt32(0, linkIndex(device), true);
       words.setUint16(4, PACKET_MR_PROMISC, true);
       setSocketOption(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership);
-      // struct sockaddr_ll, linux/if_packet.h: u16 family, be16 protocol, int ifindex, u16 hatype, u8 pkttype, u8 halen, u8 addr[8]
-      const address = stableBytes(20);
-      const view = new DataView(address.buffer);
-      view.setUint16(0, AF_PACKET, true);
-      view.setUint16(2, ETH_P_ALL, false);
-      view.setInt32(4, index, true);
-      bindSocket(fd, address);
+      bindSocket(fd, linkAddress(device, ETH_P_ALL));
       return fd;
     });
   }

@@ -21,6 +21,7 @@ const { symbols: c } = dlopen("libc.so.6", {
   if_nametoindex: { args: ["cstring"], returns: "u32" }, // unsigned int if_nametoindex(const char *)
 });
 const CLONE_NEWNET = 0x40000000;
+export const AF_PACKET = 17;
 export const EAGAIN = 11;
 const EINTR = 4;
 const ENOBUFS = 105;
@@ -28,6 +29,13 @@ const ENOBUFS = 105;
 /** Memory C may read: never the small kind that the collector moves. */
 export function stableBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
+}
+
+/** The value of a socket option. */
+export function int32(value: number): Uint8Array<ArrayBuffer> {
+  const bytes = stableBytes(4);
+  new DataView(bytes.buffer).setInt32(0, value, true);
+  return bytes;
 }
 
 function errno(): number {
@@ -144,6 +152,17 @@ export function linkIndex(name: string): number {
   const index = c.if_nametoindex(Buffer.from(`${name}\0`));
   if (index === 0) throw new Error(`no link '${name}' here`);
   return index;
+}
+
+/** Of a link of this namespace. struct sockaddr_ll, linux/if_packet.h: u16 family, be16 protocol, int ifindex, u16 hatype, u8 pkttype, u8 halen,
+ *  u8 addr[8] */
+export function linkAddress(name: string, protocol: number): Uint8Array {
+  const address = stableBytes(20);
+  const view = new DataView(address.buffer);
+  view.setUint16(0, AF_PACKET, true);
+  view.setUint16(2, protocol);
+  view.setInt32(4, linkIndex(name), true);
+  return address;
 }
 
 export function closeSocket(fd: number): void {

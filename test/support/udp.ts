@@ -6,6 +6,7 @@ import {
   bindSocket,
   closeSocket,
   inNetns,
+  int32,
   linkIndex,
   openSocket,
   receivePacket,
@@ -29,12 +30,6 @@ const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_MULTICAST_IF = 17;
 const IPV6_ADD_MEMBERSHIP = 20;
-
-function int32(value: number): Uint8Array<ArrayBuffer> {
-  const bytes = stableBytes(4);
-  new DataView(bytes.buffer).setInt32(0, value, true);
-  return bytes;
-}
 
 function ipv4Bytes(text: string): Uint8Array {
   return Uint8Array.from(text.split("."), Number);

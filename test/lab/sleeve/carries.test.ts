@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Ip } from "../../../src/net/ip.ts";
 import { ping } from "../switch/ping.ts";
+import { transfer } from "../switch/transfer.ts";
 import { type Guest, ipBatch, sh } from "../switch/world.ts";
-import { datagrams, expectedDatagrams, transfer } from "./flows.ts";
+import { datagrams, expectedDatagrams } from "./flows.ts";
 import { Sleeves, type SleevesOptions } from "./sleeves.ts";
 
 const MB = 1 << 20;

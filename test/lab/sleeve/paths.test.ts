@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import { waitFor } from "../../support/wait.ts";
 import { ping, SteadyPing } from "../switch/ping.ts";
 import { inRounds, sendToEach, sendToGroups, Tally } from "../switch/tally.ts";
+import { transfer } from "../switch/transfer.ts";
 import { ipBatch, type Node, sh } from "../switch/world.ts";
-import { transfer } from "./flows.ts";
 import { Sleeves } from "./sleeves.ts";
 
 const MB = 1 << 20;

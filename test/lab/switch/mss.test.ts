@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrameSocket } from "../../support/frames.ts";
 import { waitFor } from "../../support/wait.ts";
 import { checksum, ETHERTYPE, ethernet, ipv4, ipv6, PROTOCOL, pseudoHeader, tcp, u16, withChecksum } from "./packets.ts";
-import { ping, transfer } from "./ping.ts";
+import { ping } from "./ping.ts";
 import { planOf } from "./plans.ts";
+import { transfer } from "./transfer.ts";
 import { type Guest, type Node, netnsPath, World } from "./world.ts";
 
 const MTU = 1_300;
@@ -107,10 +108,10 @@ for (const bypass of [true, false]) {
 
     test("the kernels' own connections, whose checksums are made late, work and keep to it", async () => {
       listener.drain();
-      await transfer(from, to, to.address, 200_000);
+      expect(await transfer(from, to, to.address, 200_000, 5_000)).toMatchObject({ isIntact: true });
       const syns = listener.drain().filter((frame) => frame[12] === 8 && frame[23] === PROTOCOL.tcp && frame[47] === SYN);
       expect(syns.map((frame) => new DataView(frame.buffer).getUint16(56))).toEqual([MTU - 40]);
-      await transfer(from, to, "fd32::2:1", 200_000);
+      expect(await transfer(from, to, "fd32::2:1", 200_000, 5_000)).toMatchObject({ isIntact: true });
     });
   });
 }

@@ -4,8 +4,9 @@ import { describe, expect, test } from "bun:test";
 import { encodeProbe } from "../../support/frames.ts";
 import { waitFor } from "../../support/wait.ts";
 import { vxlan } from "./packets.ts";
-import { ping, transfer } from "./ping.ts";
+import { ping } from "./ping.ts";
 import { planOf } from "./plans.ts";
+import { transfer } from "./transfer.ts";
 import { count, Wire } from "./wire.ts";
 import { type Guest, ipBatch, type Node, sh, World, type WorldOptions } from "./world.ts";
 
@@ -68,12 +69,12 @@ describe("a packet too big for the underlay", () => {
       ipBatch(world.node("c").netns, "link set u2 mtu 1350");
       world.node("b").watchUnderlay();
       await expectTooBig(near, far, 1300);
-      await transfer(near, far, far.address, 3_000_000);
-      await transfer(near, far, address6(far), 3_000_000);
+      expect(await transfer(near, far, far.address, 3_000_000, 5_000)).toMatchObject({ isIntact: true });
+      expect(await transfer(near, far, address6(far), 3_000_000, 5_000)).toMatchObject({ isIntact: true });
       ipBatch(world.node("a").netns, "link set u1 mtu 1340");
       const direct = world.guest("b");
       await expectTooBig(near, direct, 1290);
-      await transfer(near, direct, direct.address, 3_000_000);
+      expect(await transfer(near, direct, direct.address, 3_000_000, 5_000)).toMatchObject({ isIntact: true });
       expect(tables()).toEqual(before);
       expect(count(world.node("a"), "own-source")).toBe(0);
     });
@@ -113,8 +114,8 @@ describe("the relay's short cut", () => {
       using world = new World({ cables: CHAIN, ...(ipv6 ? { ipv6 } : {}) });
       const [near, far] = [world.guest("a"), world.guest("c")];
       expect(ping(near, far.address).received).toBe(3);
-      await transfer(near, far, far.address, 10_000_000);
-      await transfer(near, far, address6(far), 3_000_000);
+      expect(await transfer(near, far, far.address, 10_000_000, 5_000)).toMatchObject({ isIntact: true });
+      expect(await transfer(near, far, address6(far), 3_000_000, 5_000)).toMatchObject({ isIntact: true });
       const b = world.node("b");
       expect(count(b, "relayed-by-rewrite")).toBeGreaterThan(20);
       expect(count(b, "relayed")).toBe(0);
@@ -163,8 +164,8 @@ describe("the receiver's short cut", () => {
       expect(ping(near, far.address, "-c", "20", "-i", "0.002", "-s", "1300", "-p", "a5").received).toBe(20);
       expect(ping(near, address6(far), "-c", "20", "-i", "0.002", "-s", "1300", "-p", "5a").received).toBe(20);
       expect(count(world.node("b"), "unwrapped") - before).toBeGreaterThanOrEqual(40);
-      await transfer(near, far, far.address, 10_000_000);
-      await transfer(near, far, address6(far), 10_000_000);
+      expect(await transfer(near, far, far.address, 10_000_000, 5_000)).toMatchObject({ isIntact: true });
+      expect(await transfer(near, far, address6(far), 10_000_000, 5_000)).toMatchObject({ isIntact: true });
     });
   }
 

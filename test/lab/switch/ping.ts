@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ping(8) from a guest, for a moment or beside other things, and bytes over TCP between two guests.
-import { inNetns } from "../../support/libc.ts";
-import { type Guest, netnsPath } from "./world.ts";
+// ping(8) from a guest, for a moment or beside other things.
+import type { Guest } from "./world.ts";
 
 export interface PingResult {
   readonly sent: number;
@@ -40,46 +39,5 @@ export class SteadyPing {
     const result = parse(await this.#text);
     const isLastAnswered = result.text.includes(`icmp_seq=${result.sent} `);
     return isLastAnswered ? result : { ...result, sent: result.sent - 1 };
-  }
-}
-
-/** Sends `bytes` over one TCP connection and waits until all of them have arrived. Returns the time in ms. */
-export async function transfer(from: Guest, to: Guest, address: string, bytes: number): Promise<number> {
-  const began = performance.now();
-  let received = 0;
-  const arrived = Promise.withResolvers<void>();
-  const server = inNetns(netnsPath(to.netns), () =>
-    Bun.listen({
-      hostname: address,
-      port: 0,
-      socket: {
-        data(_socket, data) {
-          received += data.length;
-          if (received >= bytes) arrived.resolve();
-        },
-      },
-    }),
-  );
-  const chunk = new Uint8Array(65_536);
-  let unsent = bytes;
-  const push = (socket: { write(data: Uint8Array): number }) => {
-    while (unsent > 0) {
-      const written = socket.write(chunk.subarray(0, Math.min(chunk.length, unsent)));
-      if (written <= 0) return;
-      unsent -= written;
-    }
-  };
-  const connecting = inNetns(netnsPath(from.netns), () =>
-    Bun.connect({ hostname: address, port: server.port, socket: { open: push, drain: push, data() {} } }),
-  );
-  const late = setTimeout(() => arrived.reject(new Error(`${received} of ${bytes} bytes arrived in 5 s`)), 5_000);
-  try {
-    const client = await connecting;
-    await arrived.promise;
-    client.end();
-    return performance.now() - began;
-  } finally {
-    clearTimeout(late);
-    server.stop(true);
   }
 }

@@ -6,9 +6,10 @@ import { encodeProbe, FrameSocket } from "../../support/frames.ts";
 import { waitFor } from "../../support/wait.ts";
 import { Mixed, pathOver } from "./mixed.ts";
 import { vxlan } from "./packets.ts";
-import { ping, SteadyPing, transfer } from "./ping.ts";
+import { ping, SteadyPing } from "./ping.ts";
 import { addressOn, entryOf, planOf } from "./plans.ts";
 import { inRounds, sendToEach, sendToGroups, Tally } from "./tally.ts";
+import { transfer } from "./transfer.ts";
 import { count, Wire } from "./wire.ts";
 import { type Guest, type Node, netnsPath } from "./world.ts";
 
@@ -86,8 +87,8 @@ for (const [shape, { cables, ways, far }] of Object.entries(SHAPES)) {
         [one, other],
         [other, one],
       ] as const) {
-        await transfer(from, to, to.address, 5_000_000);
-        await transfer(from, to, address6(to), 5_000_000);
+        expect(await transfer(from, to, to.address, 5_000_000, 5_000)).toMatchObject({ isIntact: true });
+        expect(await transfer(from, to, address6(to), 5_000_000, 5_000)).toMatchObject({ isIntact: true });
       }
       expect(cable.superPackets - before).toBeGreaterThan(50);
     });

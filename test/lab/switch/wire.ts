@@ -2,7 +2,16 @@
 // Hand-made datagrams from one host's namespace to another host's data port, and what the switch there counted.
 import type { DropReason, SwitchEvent } from "../../../native/bpf/maps.ts";
 import { EVENTS } from "../../../native/bpf/maps.ts";
-import { bindSocket, closeSocket, inNetns, openSocket, sendPacketTo, setSocketOption, stableBytes } from "../../support/libc.ts";
+import {
+  bindSocket,
+  closeSocket,
+  inNetns,
+  int32,
+  openSocket,
+  sendPacketTo,
+  setSocketOption,
+  stableBytes,
+} from "../../support/libc.ts";
 import { waitFor } from "../../support/wait.ts";
 import { DATA_PORT, type Node, netnsPath } from "./world.ts";
 
@@ -21,12 +30,6 @@ function inet(address: string, port: number): Uint8Array {
   bytes.set(Uint8Array.from(address.split("."), Number), 4);
   return bytes;
 }
-function int32(value: number): Uint8Array {
-  const bytes = stableBytes(4);
-  new DataView(bytes.buffer).setInt32(0, value, true);
-  return bytes;
-}
-
 /** A plain UDP socket: what it sends is VXLAN only because its bytes say so. */
 export class Wire implements Disposable {
   readonly #fd: number;

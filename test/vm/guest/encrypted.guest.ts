@@ -5,8 +5,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Ledger } from "../../support/delivery.ts";
 import { FrameSocket } from "../../support/frames.ts";
-import { Lab } from "../../support/lab.ts";
+import type { Lab } from "../../support/lab.ts";
 import type { Container, Host } from "../../support/lab-host.ts";
+import { wire } from "../../support/shapes.ts";
 import { PingRun, StreamRun } from "../../support/traffic.ts";
 import { waitFor } from "../../support/wait.ts";
 import { attachEverywhere, launch, statusOf, waitForMesh } from "../../support/weave.ts";
@@ -19,12 +20,9 @@ let containers: [Container, Container, Container];
 let tap: FrameSocket;
 
 beforeAll(async () => {
-  const segments = [
-    ["h1", "h2"],
-    ["h2", "h3"],
-  ];
-  lab = await Lab.with({ hosts: ["h1", "h2", "h3"], segments });
-  hosts = [lab.host("h1"), lab.host("h2"), lab.host("h3")];
+  const wired = await wire("chain", 3);
+  lab = wired.lab;
+  hosts = wired.hosts as [Host, Host, Host];
   const { netns, device } = lab.segment(0).tap(hosts[0]);
   tap = new FrameSocket(netns, device, "both");
   const [h1, h2, h3] = hosts;
