@@ -114,6 +114,22 @@ describe("with a password and WireGuard in the kernel", () => {
     expect(await containers[0].reaches("10.2.1.2")).toBe(true);
   });
 
+  test("a daemon started without it, with a default route for IPv6: nothing leaves in clear, the sleeve takes over", async () => {
+    const [h1, h2] = hosts;
+    await h1.must(["ip", "-6", "route", "replace", "default", "via", lab.segment(0).address6(h2), "dev", "e1"]);
+    tap.drain();
+    const steady = containers[0].background(["ping", "-q", "-i", "0.02", "-p", Buffer.from(SECRET).toString("hex"), "10.2.1.2"]);
+    await h1.killDaemon();
+    await launch(h1, ...FLAGS, "--no-fastdp");
+    await waitFor("an answer", () => containers[0].reaches("10.2.1.2"), { deadlineMs: 15_000 });
+    await steady.stop("SIGINT");
+    await nothingReadable();
+    expect(await h1.must(["ip", "-br", "link"])).not.toContain("weave-wg");
+    const { connections } = (await statusOf(h1)).router;
+    const standing = connections.filter(({ state }) => state === "established");
+    expect(standing.map(({ overlay, encrypted }) => [overlay, encrypted])).toEqual([["sleeve", true]]);
+  });
+
   test("reset leaves nothing of it", async () => {
     for (const host of hosts) {
       await host.mustWeave("reset");
