@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A compiled BPF object: opened from memory, its maps taken from their pins or made and pinned, its programs checked by the kernel.
-import { errno, SystemError } from "../errno.ts";
+import { errno, isSystemError, SystemError } from "../errno.ts";
 import { type Address, bytesOf, stringAt } from "../ffi.ts";
 import { BpfMap, readInfo } from "./map.ts";
 import { attemptedCall, checkedCall, lastMessages } from "./messages.ts";
@@ -17,6 +17,9 @@ export interface Program {
   readonly id: number;
 }
 
+// A signal interrupts the verifier with EAGAIN; libbpf tries five times at once (PROG_LOAD_ATTEMPTS, libbpf_internal.h), too few for a burst.
+const INTERRUPTED_MS = 2_000;
+
 export class BpfObject implements Disposable {
   #object: Address | null;
   readonly #maps = new Map<string, BpfMap>();
@@ -28,6 +31,18 @@ export class BpfObject implements Disposable {
   /** Loads the object: `pinPath` says where each map is pinned (one that is there already is used, with its contents); the kernel checks every
    *  program. Takes some 25 ms. @throws {SystemError} with the verifier's last words; EINVAL also when a pinned map has another shape */
   static load(name: string, bytes: Uint8Array, pinPath: (map: string) => string): BpfObject {
+    const end = performance.now() + INTERRUPTED_MS;
+    for (;;) {
+      try {
+        return BpfObject.#loadOnce(name, bytes, pinPath);
+      } catch (thrown) {
+        if (performance.now() > end || !isSystemError(thrown, "EAGAIN")) throw thrown;
+      }
+    }
+  }
+
+  // An object that failed to load cannot be loaded again: each attempt opens it anew.
+  static #loadOnce(name: string, bytes: Uint8Array, pinPath: (map: string) => string): BpfObject {
     const image = bytesOf(bytes); // libbpf copies what it needs while opening
     let opened: Address | null = null;
     let failure = 0;

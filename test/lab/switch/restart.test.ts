@@ -52,6 +52,20 @@ for (const attach of ["tcx", "tc"] as const) {
       expect(before.plan && b.apply(before.plan)).toBe(0);
     });
 
+    test("signals that arrive while the kernel checks the programs do not cost the better object", async () => {
+      const b = world.node("b");
+      let heard = 0;
+      const count = () => heard++;
+      process.on("SIGWINCH", count);
+      using _ = { [Symbol.dispose]: () => process.off("SIGWINCH", count) };
+      const burst = ["timeout", "0.3", "sh", "-c", `while kill -WINCH ${process.pid}; do :; done`];
+      const signals = Bun.spawn(burst, { stdout: "ignore", stderr: "ignore" });
+      await waitFor("the first signal", () => heard > 0);
+      b.open();
+      await signals.exited;
+      expect(b.datapath.kind.object).toBe("full");
+    });
+
     test("programs are replaced on all hosts under direct, relayed and flooded traffic: nothing is lost or doubled", async () => {
       const [from, direct, relayed] = [world.guest("a"), world.guest("b"), world.guest("c")];
       for (const to of [direct, relayed]) ping(from, to.address);
