@@ -15,8 +15,9 @@ const RETRY_MS = [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 20_000];
 const CONFIRM_MS = 30;
 /** A way that lasted so long has proved itself: its next failure begins with short pauses again, and the sleeve is let go. */
 const PROVED_MS = 60_000;
-/** A new connection tries its best way for so long before the sleeve is opened beside it. */
-const HEAD_START_MS = 150;
+/** A new connection tries its best way for so long before the sleeve is opened beside it: longer than a busy host takes to answer, because the sleeve
+ *  would make it busier. */
+const HEAD_START_MS = 1_000;
 /** An answer this young is a sign of life. */
 const FRESH_MS = 300;
 /** Pauses after each full-size frame without an answer; then the way is too small. */
