@@ -5,7 +5,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 #define PEERS 4096          // short ids are 12 bits
 #define PEER_NONE 0         // also: local
@@ -72,6 +72,7 @@ struct flood {
 	__u16 count;
 	__u16 parent; // neighbour its frames come from, PEER_NONE at the source itself
 	__u16 hop[FANOUT];
+	__u64 since; // CLOCK_MONOTONIC ns from which on its frames are taken: a moment after the parent became another one
 };
 
 // macs: LRU hash, MAC (first byte lowest, upper 16 bits zero) -> where it is and when it was last heard
@@ -215,6 +216,7 @@ enum drop_reason {
 	DROP_MULTICAST_SUBNET,
 	DROP_NOT_ENCRYPTED,
 	DROP_SLEEVE_STRANGER,
+	DROP_TREE_CHANGE,
 	DROP_REASONS
 };
 

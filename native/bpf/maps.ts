@@ -3,7 +3,7 @@
 // Integers are in the machine's order (little-endian everywhere we run); addresses are 16 bytes in network order, IPv4 mapped.
 
 /** Raised together with maps.h: another layout gets other maps. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 export const PEERS = 4096;
 export const FANOUT = 256;
 export const FANOUT_SMALL = 64;
@@ -73,6 +73,7 @@ export const DROP_REASONS = [
   "multicast-subnet",
   "not-encrypted",
   "sleeve-stranger",
+  "tree-change",
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -111,7 +112,7 @@ export const TRANSPORT = { CLEAR: 0, WIREGUARD: 1, SLEEVE: 2 } as const;
 export const NEIGHBOUR = { size: 24, id: 0, local: 4, flags: 20 } as const;
 export const NEIGHBOUR_FLAG = { WIREGUARD: 1 } as const;
 /** struct flood */
-export const FLOOD = { size: 516, count: 0, parent: 2, hop: 4 } as const;
+export const FLOOD = { size: 528, count: 0, parent: 2, hop: 4, since: 520 } as const;
 /** struct mac_entry; `location` is ifindex (32 bits), peer (16), flags (16). The key is 8 bytes, the MAC first. */
 export const MAC_ENTRY = { size: 16, ifindex: 0, peer: 4, flags: 6, stamp: 8 } as const;
 /** struct port */

@@ -92,7 +92,10 @@ static __always_inline int take_flooded(struct __sk_buff *skb, const struct sett
 	const struct flood *flood = bpf_map_lookup_elem(&floods, &source);
 	if (!flood || flood->parent != from->neighbour)
 		return drop(skb, DROP_REVERSE_PATH);
-	learn_remote(skb, set, source_mac, source, now_ns());
+	__u64 now = now_ns();
+	if (now < flood->since)
+		return drop(skb, DROP_TREE_CHANGE);
+	learn_remote(skb, set, source_mac, source, now);
 	count_received(source, skb->len);
 	if (flood->count) {
 		if (from->ttl > 1)

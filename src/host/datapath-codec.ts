@@ -155,7 +155,8 @@ export function decodeNeighbour(bytes: Uint8Array): { id: ShortId; isInside: boo
   return { id: view.getUint32(NEIGHBOUR.id, true) as ShortId, isInside: (flags & NEIGHBOUR_FLAG.WIREGUARD) !== 0 };
 }
 
-export function encodeFlood(flood: FloodEntry): Uint8Array {
+/** @param sinceNs on the kernel's monotonic clock: nothing is taken before */
+export function encodeFlood(flood: FloodEntry, sinceNs: bigint): Uint8Array {
   const bytes = new Uint8Array(FLOOD.size);
   const view = viewOf(bytes);
   view.setUint16(FLOOD.count, flood.hops.length, true);
@@ -163,13 +164,14 @@ export function encodeFlood(flood: FloodEntry): Uint8Array {
   flood.hops.forEach((hop, i) => {
     view.setUint16(FLOOD.hop + 2 * i, hop, true);
   });
+  view.setBigUint64(FLOOD.since, sinceNs, true);
   return bytes;
 }
-export function decodeFlood(bytes: Uint8Array): FloodEntry {
+export function decodeFlood(bytes: Uint8Array): FloodEntry & { readonly sinceNs: bigint } {
   const view = viewOf(bytes);
   const count = Math.min(view.getUint16(FLOOD.count, true), FANOUT);
   const hops = Array.from({ length: count }, (_, i) => view.getUint16(FLOOD.hop + 2 * i, true) as ShortId);
-  return { parent: view.getUint16(FLOOD.parent, true), hops };
+  return { parent: view.getUint16(FLOOD.parent, true), hops, sinceNs: view.getBigUint64(FLOOD.since, true) };
 }
 
 /** Key of the MAC table: the address, then two zero bytes. */

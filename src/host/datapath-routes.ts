@@ -4,6 +4,7 @@
 // A next hop is one number and a tree is one element, so each changes in one step; an endpoint is replaced as a whole.
 import { FANOUT, FANOUT_SMALL, PROBE_STATE } from "../../native/bpf/maps.ts";
 import type { ObjectKind } from "../../native/bpf/objects.ts";
+import { kernelNanoseconds } from "../../native/libbpf/ktime.ts";
 import type { BpfMap } from "../../native/libbpf/map.ts";
 import type { BpfObject } from "../../native/libbpf/object.ts";
 import type { ShortId } from "../mesh/peer-name.ts";
@@ -35,12 +36,18 @@ interface Contents {
   readonly probes: ReadonlySet<ShortId>;
 }
 
+/** A frame that came from the former parent may still be on its way over the new one, so nothing of its source is taken for a moment. Frames are lost then,
+ *  which they may be while a tree changes; a second copy would be against what is promised. Longer than two ways to the same host usually differ. */
+const TREE_GUARD_NS = 50_000_000n;
+
 export class RouteTables {
   readonly #object: BpfObject;
   readonly #fanout: number;
   readonly #log: Log;
   /** What we last left in the maps; undefined: look. Nobody else writes them, and the reconciler looks all the same. */
   #contents: Contents | undefined;
+  /** Parents of trees that are not in the maps any more, and since when, on the kernel's clock. */
+  readonly #left = new Map<number, { readonly parent: number; readonly atNs: bigint }>();
   // What was said once.
   readonly #warned = new Set<number>(); // sources whose tree was cut
   readonly #refused = new Set<ShortId>(); // neighbours with another data port
@@ -64,7 +71,10 @@ export class RouteTables {
       if (!neighbours.has(id)) neighbours.set(id, { send: undefined, accept, dataPort, mtuBytes: 0 });
     }
     const floods = new Map<ShortId, FloodEntry>();
-    for (const [key, value] of this.#object.map("floods").entries()) floods.set(decodeU32(key) as ShortId, decodeFlood(value));
+    for (const [key, value] of this.#object.map("floods").entries()) {
+      const { parent, hops } = decodeFlood(value);
+      floods.set(decodeU32(key) as ShortId, { parent, hops });
+    }
     return { neighbours, nextHops: this.#readNextHops(), floods };
   }
 
@@ -86,10 +96,8 @@ export class RouteTables {
         }),
       ),
     );
-    const floods = table(
-      [...plan.floods].map(([source, flood]) => [encodeU32(source), encodeFlood(this.#fitting(source, flood))]),
-    );
     const now = this.#contents ?? this.#readContents();
+    const floods = this.#guarded(now.floods, plan.floods);
     this.#contents = undefined; // until all is written
     const probes = this.#object.map("probes");
     for (const id of plan.neighbours.keys()) if (!now.probes.has(id)) probes.set(encodeU32(id), new Uint8Array(PROBE_STATE.size));
@@ -122,6 +130,31 @@ export class RouteTables {
       }),
     );
     return this.#write("endpoints", now, wanted) + this.#write("neighbours", neighbours, wantedNeighbours);
+  }
+
+  /** The trees as elements, each with the time from which on its frames are taken. */
+  #guarded(before: Table, wanted: DatapathPlan["floods"]): Table {
+    const nowNs = kernelNanoseconds();
+    for (const [source, { atNs }] of this.#left) if (nowNs - atNs > TREE_GUARD_NS) this.#left.delete(source);
+    const floods = table(
+      [...wanted].map(([source, flood]) => {
+        const key = encodeU32(source);
+        const old = before.get(Buffer.from(key).toString("hex"));
+        return [key, encodeFlood(this.#fitting(source, flood), this.#takenFrom(source, flood.parent, old?.value, nowNs))];
+      }),
+    );
+    for (const [text, { key, value }] of before) {
+      if (!floods.has(text)) this.#left.set(decodeU32(key), { parent: decodeFlood(value).parent, atNs: nowNs });
+    }
+    return floods;
+  }
+  #takenFrom(source: number, parent: number, old: Bytes | undefined, nowNs: bigint): bigint {
+    if (old !== undefined) {
+      const { parent: before, sinceNs } = decodeFlood(old);
+      return before === parent ? sinceNs : nowNs + TREE_GUARD_NS;
+    }
+    const left = this.#left.get(source);
+    return left === undefined || left.parent === parent ? 0n : left.atNs + TREE_GUARD_NS;
   }
 
   #readContents(): Contents {

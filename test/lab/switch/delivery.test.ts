@@ -2,6 +2,7 @@
 // Every group frame reaches every container exactly once, known unicast only its addressee: in every shape, past the bridge and over it, with
 // the object for today's kernels and with the one for old ones.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { waitFor } from "../../support/wait.ts";
 import { ping } from "./ping.ts";
 import { planOf } from "./plans.ts";
 import { inRounds, sendToEach, sendToGroups, Tally } from "./tally.ts";
@@ -89,8 +90,11 @@ test("while routes change between a ring and a chain no frame is doubled, and no
   const faults = await during.faults(500);
   expect(faults.filter((fault) => !fault.includes(": 0 instead of 1"))).toEqual([]);
   world.applyPlans(cut);
+  await waitFor("every tree to be used again", async () => {
+    using groups = new Tally(world);
+    return (await inRounds(groups, 1, sendToGroups)).length === 0;
+  });
   using after = new Tally(world);
-  await inRounds(after, 3, sendToGroups);
   expect(await inRounds(after, 3, sendToEach)).toEqual([]);
 });
 

@@ -14,6 +14,7 @@ import { encodeProbe, FrameSocket } from "../../support/frames.ts";
 import { waitFor } from "../../support/wait.ts";
 import { bytes, ETHERTYPE, ethernet, u16, u32, vxlan } from "./packets.ts";
 import { ping } from "./ping.ts";
+import { planOf } from "./plans.ts";
 import { count, expectCount, Wire } from "./wire.ts";
 import { macOf, type Node, netnsPath, sh, World } from "./world.ts";
 
@@ -87,6 +88,32 @@ describe("a frame from the underlay is dropped", () => {
 
   test("along a tree whose parent is another neighbour: reverse-path", async () => {
     await expectCount(b, "reverse-path", () => wire.send(vxlan(c.id, FLOOD, frame())));
+  });
+
+  test("along a tree whose parent has just become another: tree-change, and taken a moment later", async () => {
+    const plan = planOf(world, b);
+    const without = new Map([...plan.floods].filter(([source]) => source !== c.id));
+    const through = (parent: Node) => ({ ...plan, floods: new Map(without).set(c.id, { parent: parent.id, hops: [] }) });
+    const sendFromC = () => wire.send(vxlan(c.id, FLOOD, frame()));
+    using listener = new FrameSocket(netnsPath(world.guest("b").netns), "ethwe");
+    const taken = () => {
+      sendFromC();
+      return listener.drain().length > 0;
+    };
+    b.apply(through(a));
+    await expectCount(b, "tree-change", sendFromC);
+    await waitFor("the tree to be used", taken, { deadlineMs: 1_000 });
+    // A tree that was away for a while is used at once when it comes from where it came from, and only then.
+    b.apply({ ...plan, floods: without });
+    b.apply(through(a));
+    const refused = count(b, "tree-change");
+    await waitFor("the same tree", taken, { deadlineMs: 1_000 });
+    expect(count(b, "tree-change")).toBe(refused);
+    b.apply(through(c));
+    b.apply({ ...plan, floods: without });
+    b.apply(through(a));
+    await expectCount(b, "tree-change", sendFromC);
+    b.apply(plan);
   });
 
   test("for a peer the way to which leads back to the sender: return-path", async () => {

@@ -72,10 +72,10 @@ test("a neighbour's address says whether it is one inside WireGuard", () => {
 describe("a tree", () => {
   test("survives the way there and back", () => {
     const flood = { parent: 9, hops: [1, 2, 4094] as ShortId[] };
-    expect(decodeFlood(encodeFlood(flood))).toEqual(flood);
+    expect(decodeFlood(encodeFlood(flood, 12_345_678_901n))).toEqual({ ...flood, sinceNs: 12_345_678_901n });
   });
   test("with an impossible count is read as far as it can be", () => {
-    const bytes = encodeFlood({ parent: 0, hops: [] });
+    const bytes = encodeFlood({ parent: 0, hops: [] }, 0n);
     new DataView(bytes.buffer).setUint16(0, 60_000, true);
     expect(decodeFlood(bytes).hops).toHaveLength(256);
   });
