@@ -128,11 +128,10 @@ export class Host extends Place {
 
   /** Makes empty containers: network namespaces with only a loopback. */
   async containers(...names: readonly string[]): Promise<Container[]> {
+    // What this machine prefers may be BBR, which takes a minute to trust a path again that was closed for two seconds. Reno is always allowed.
+    const settings = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo reno >/proc/sys/net/ipv4/tcp_congestion_control";
     const script = names
-      .map(
-        (name) =>
-          `ip netns add ${name} && nsenter --net=/run/netns/${name} sh -c 'ip link set lo up; echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad'`,
-      )
+      .map((name) => `ip netns add ${name} && nsenter --net=/run/netns/${name} sh -c 'ip link set lo up; ${settings}'`)
       .join(" && ");
     await this.must(["sh", "-c", script]);
     return names.map((name) => new Container(this, name));
