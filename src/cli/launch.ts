@@ -2,6 +2,7 @@
 // `weave launch [flags] [<peer>...]`: everything is read and checked first; then the options are stored and the daemon is started.
 import { hostname } from "node:os";
 import type { Health } from "../api/status.ts";
+import { readConfigFile } from "../config/config-file.ts";
 import { type LaunchFile, readLaunchFile, removeLaunchFile, writeLaunchFile } from "../config/launch-file.ts";
 import { type DaemonConfig, type Loaded, loadConfig } from "../config/load.ts";
 import type { Option } from "../config/option.ts";
@@ -29,7 +30,8 @@ export const launch = command({
   translate: (cli, argv) => translateOldFlags(argv, warning(cli)),
   async run(cli, _args, { flags, words }) {
     const peers = dropOldRange(words, warning(cli));
-    const loaded = loadConfig({ flags: givenOptions(flags), peers, env: cli.env, hostname: hostname() });
+    const administrators = readConfigFile();
+    const loaded = loadConfig({ flags: givenOptions(flags), peers, env: cli.env, hostname: hostname(), administrators });
     await requireDaemonPrivileges(cli);
     using _ = await onlyLaunch(cli);
     const running = await runningDaemon();
@@ -93,7 +95,7 @@ function readForUndo(dataDir: string): LaunchFile | undefined {
 function launchFileOf({ config, origins }: Loaded): LaunchFile {
   const options: Partial<Record<keyof typeof OPTIONS, readonly string[]>> = {};
   for (const key of OPTION_KEYS) {
-    if (origins[key] === "default" || key === "dataDir") continue; // the file lies in it
+    if (origins[key] === "default" || origins[key] === "config" || key === "dataDir") continue; // the file lies in it
     const option = OPTIONS[key] as Option<unknown>; // its own value, formatted by itself
     options[key] = option.format(config[key]);
   }

@@ -5,8 +5,8 @@ import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
 import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
+import { isTexts, textsOf, wantedKind } from "./json-texts.ts";
 import { didYouMean } from "./nearest.ts";
-import type { OptionKind } from "./option.ts";
 import { OPTION_KEYS, OPTIONS, type OptionKey } from "./options.ts";
 
 const FORMAT_VERSION = 1;
@@ -61,7 +61,7 @@ export function parseLaunchFile(text: string, path: string): LaunchFile {
   const read: Partial<Record<OptionKey, readonly string[]>> = {};
   for (const [key, value] of Object.entries(options)) {
     if (!isOptionKey(key)) return damaged(`unknown option '${key}'`, didYouMean(key, OPTION_KEYS));
-    read[key] = textsOf(value, OPTIONS[key].kind) ?? damaged(`option '${key}' is not ${KIND_WORDS[OPTIONS[key].kind]}`);
+    read[key] = textsOf(value, OPTIONS[key].kind) ?? damaged(`option '${key}' is not ${wantedKind(key)}`);
   }
   return { launchId, peers, options: read };
 }
@@ -109,20 +109,6 @@ function discard(path: string): void {
   }
 }
 
-const KIND_WORDS: Record<OptionKind, string> = {
-  flag: "true or false",
-  integer: "a number",
-  text: "a text",
-  list: "a list of texts",
-};
-
-function textsOf(value: unknown, kind: OptionKind): readonly string[] | undefined {
-  if (kind === "flag") return typeof value === "boolean" ? [String(value)] : undefined;
-  if (kind === "integer") return typeof value === "number" ? [String(value)] : undefined;
-  if (kind === "text") return typeof value === "string" ? [value] : undefined;
-  return isTexts(value) ? value : undefined;
-}
-
 function jsonEntry(key: OptionKey, texts: readonly string[] | undefined): [string, unknown][] {
   if (texts === undefined) return [];
   const [text = ""] = texts;
@@ -132,9 +118,6 @@ function jsonEntry(key: OptionKey, texts: readonly string[] | undefined): [strin
 
 function isOptionKey(key: string): key is OptionKey {
   return Object.hasOwn(OPTIONS, key);
-}
-function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((entry) => typeof entry === "string");
 }
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

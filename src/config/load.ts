@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which value wins: a flag, else launch.json (what the last `launch` was given), else the environment, else the default.
+// Which value wins: a flag, else launch.json (what the last `launch` was given), else the environment, else weave.toml, else the default.
 import { UserError } from "../runtime/errors.ts";
+import { CONFIG_FILE, type ConfigFile } from "./config-file.ts";
 import type { LaunchFile } from "./launch-file.ts";
 import type { Option } from "./option.ts";
 import { OPTION_KEYS, OPTIONS, type OptionKey, type Options } from "./options.ts";
@@ -9,14 +10,14 @@ import { readPeer } from "./values.ts";
 /** Texts of flags by key, as they stood on the command line. */
 export type GivenFlags = Readonly<Partial<Record<OptionKey, readonly string[]>>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
-export type Origin = "flag" | "launch" | "environment" | "default";
+export type Origin = "flag" | "launch" | "environment" | "config" | "default";
 
 /** Everything the daemon is told from outside. */
 export interface DaemonConfig extends Options {
   /** Targets as given; with `launchId` known from before, or `resume`, the saved ones count instead. */
   readonly peers: readonly string[];
-  /** Which `launch` wrote launch.json, empty without one. It changes at each launch and stays over restarts: a restart keeps the targets
-   *  that `connect` and `forget` have left, a launch starts with its own. */
+  /** Which `launch` wrote launch.json; without one, which peers weave.toml names; empty without either. It changes at each launch and stays over
+   *  restarts: a restart keeps the targets that `connect` and `forget` have left, a launch starts with its own. */
   readonly launchId: string;
   /** Those of a flag win over launch.json also after `weave password` has changed that. */
   readonly passwordsFrom: Origin;
@@ -26,6 +27,7 @@ export interface Sources {
   readonly flags: GivenFlags;
   readonly peers: readonly string[];
   readonly file?: LaunchFile | undefined;
+  readonly administrators?: ConfigFile | undefined;
   readonly env: Environment;
   /** Default nickname. */
   readonly hostname: string;
@@ -46,39 +48,48 @@ export function loadConfig(sources: Sources): Loaded {
   }
   const options = values as Options; // every key was just filled in from its own option
   const nickname = options.nickname === "" ? sources.hostname : options.nickname;
-  const peers = (sources.peers.length > 0 ? sources.peers : (sources.file?.peers ?? [])).map(readPeer);
+  const stored = sources.file ?? sources.administrators;
+  const peers = (sources.peers.length > 0 ? sources.peers : (stored?.peers ?? [])).map(readPeer);
   const config = {
     ...options,
     nickname,
     peers,
-    launchId: sources.file?.launchId ?? "",
+    launchId: sources.file?.launchId ?? sources.administrators?.peersId ?? "",
     passwordsFrom: origins.passwords ?? "default",
   };
   checkTogether(config);
   return { config, origins: origins as Loaded["origins"] };
 }
 
-function pick(option: Option<unknown>, key: OptionKey, { flags, file, env }: Sources): [unknown, Origin] {
+function pick(option: Option<unknown>, key: OptionKey, { flags, file, env, administrators }: Sources): [unknown, Origin] {
   const flag = flags[key];
   if (flag !== undefined) return [option.parse(flag), "flag"];
   const stored = file?.options[key];
   if (stored !== undefined) return [option.parse(stored), "launch"];
   const variable = option.env === "" ? undefined : env[option.env];
-  if (variable === undefined || (variable === "" && !option.emptyEnvCounts)) return [option.default, "default"];
-  return [fromEnvironment(option, variable), "environment"];
+  if (variable !== undefined && (variable !== "" || option.emptyEnvCounts)) {
+    return [
+      fromElsewhere(option, `the environment variable ${option.env}`, () => fromEnvironment(option, variable)),
+      "environment",
+    ];
+  }
+  const written = administrators?.options[key];
+  if (written === undefined) return [option.default, "default"];
+  return [fromElsewhere(option, `'${option.flag}' in ${CONFIG_FILE}`, () => option.parse(written)), "config"];
 }
 
 function fromEnvironment(option: Option<unknown>, text: string): unknown {
   if (option.kind === "flag") return true; // WEAVE_NO_FASTDP and the like: anything but empty is on
+  return option.parse([text]);
+}
+
+/** Says where a value that cannot be used stands; options themselves speak of their flag. */
+function fromElsewhere(option: Option<unknown>, place: string, read: () => unknown): unknown {
   try {
-    return option.parse([text]);
+    return read();
   } catch (thrown) {
     if (!(thrown instanceof UserError)) throw thrown;
-    throw new UserError(
-      thrown.code,
-      thrown.message.replace(`--${option.flag}`, `the environment variable ${option.env}`),
-      thrown.hint,
-    );
+    throw new UserError(thrown.code, thrown.message.replace(`--${option.flag}`, place), thrown.hint);
   }
 }
 
