@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm]`, without a word: build and test. `vm` is part of `test`, but
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm]`, without a word: build and test. `vm` is part of `test`, but
 # where it cannot be had only the tests in virtual machines are skipped.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
@@ -49,6 +49,14 @@ readonly TEST=(
   "cmd iptables iptables"
   "cmd busybox busybox-static busybox"
 )
+readonly PACKAGE=(
+  "cmd dpkg-deb dpkg"
+  "cmd rpmbuild rpm"
+)
+readonly HOSTS=(
+  "cmd mmdebstrap mmdebstrap"
+  "cmd systemd-nspawn systemd-container"
+)
 readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
@@ -61,9 +69,11 @@ case "$job" in
   build) needs=("${BUILD[@]}") ;;
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
+  package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
+  hosts) needs=("${PACKAGE[@]}" "${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, test, demo or vm" >&2
+    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts or vm" >&2
     exit 2
     ;;
 esac

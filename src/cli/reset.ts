@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave reset [--force]`: hands over to the peers, stops the daemon, then takes everything of weave from the host.
+// `weave reset [--force] [--keep-state]`: hands over to the peers, stops the daemon, then takes everything of weave from the host.
 import { Unreachable } from "../api/client.ts";
 import { type DaemonConfig, type GivenFlags, loadConfig } from "../config/load.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
@@ -16,16 +16,20 @@ export const reset = command({
   details: "Containers lose their interface on the network, the host its identity and its stored options.",
   args: {
     force: { type: "boolean", description: "do not wait for peers to take over what this host owns" },
+    "keep-state": {
+      type: "boolean",
+      description: "keep the host's identity, addresses and options: the next launch brings everything back",
+    },
     "data-dir": OPTION_FLAGS["data-dir"] ?? { type: "string" },
   },
-  async run(cli, { force }, { flags }) {
+  async run(cli, { force, "keep-state": keepsState }, { flags }) {
     requireRoot(cli, "resetting weave");
     const given = givenOptions(flags);
     const config = readableConfig(cli, given.dataDir === undefined ? await runningDataDir() : given);
-    if (!force) await leave();
+    if (!force && !keepsState) await leave();
     await stopDaemon(cli);
     const { resetHost } = await import("../daemon/reset.ts");
-    await resetHost(config);
+    await resetHost(config, keepsState);
     return EXIT.done;
   },
 });

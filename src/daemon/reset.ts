@@ -20,14 +20,15 @@ import { openStore } from "../store/store.ts";
 import { PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost, RUNTIME_DIRECTORY } from "./lock.ts";
 
-/** @throws {UserError} a daemon still runs; then nothing was touched  @throws {SystemError} */
-export async function resetHost(config: DaemonConfig): Promise<void> {
+/** With `keepsState` the host's key, its records and its options stay: only the kernel and the runtime directory are cleaned.
+ *  @throws {UserError} a daemon still runs; then nothing was touched  @throws {SystemError} */
+export async function resetHost(config: DaemonConfig, keepsState: boolean): Promise<void> {
   using _ = lockHost("cannot reset");
   const taps = readTaps(config.dataDir);
   using firewall = new NftFirewall();
   await firewall.apply({ chains: [] });
   removeKernelObjects(config.weaveBridge, taps);
-  removeFiles(config.dataDir);
+  if (!keepsState) removeFiles(config.dataDir);
   rmSync(RUNTIME_DIRECTORY, { recursive: true, force: true });
 }
 
