@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the packages: `bun packaging/package.ts [--arch x64|arm64]... [--only deb|rpm] [--version V] [--directory dist]`.
+// Builds the packages: `bun packaging/package.ts [--arch x64|arm64]... [--only deb|rpm] [--version V] [--directory dist] [--quick]`.
 //   dist/weave_<version>_<amd64|arm64>.deb by dpkg-deb, dist/weave-<version>-1.<x86_64|aarch64>.rpm by rpmbuild
 // The result depends on the sources only: every file has the time of the last commit, or SOURCE_DATE_EPOCH.
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -24,6 +24,8 @@ interface Job {
   readonly executable: string;
   readonly documents: Documents;
   readonly outDirectory: string;
+  /** Not compressed, for tests. */
+  readonly isQuick: boolean;
   readonly scratch: string;
 }
 
@@ -89,7 +91,8 @@ function deb(job: Job): string {
   put(root, "DEBIAN/conffiles", "/etc/weave/weave.toml\n");
   for (const script of ["postinst", "prerm", "postrm"]) putCopy(root, `DEBIAN/${script}`, `packaging/deb/${script}`, 0o755);
   const outfile = join(job.outDirectory, `weave_${job.version}_${arch}.deb`);
-  const command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", root, outfile];
+  const compression = job.isQuick ? ["-Znone"] : ["-Zxz", "-z3"];
+  const command = ["dpkg-deb", "--root-owner-group", ...compression, "--build", root, outfile];
   run(command, { SOURCE_DATE_EPOCH: String(job.epoch) });
   return outfile;
 }
@@ -106,7 +109,17 @@ function rpm(job: Job): string {
   writeFileSync(spec, filled.replace("@FILES@", ["%defattr(-,root,root)", ...listed].join("\n")));
   const arch = ARCHITECTURES[job.arch].rpm;
   const top = join(job.scratch, "rpmbuild");
-  run(["rpmbuild", "-bb", `--target=${arch}-linux`, `--define=_topdir ${top}`, spec], { SOURCE_DATE_EPOCH: String(job.epoch) });
+  run(
+    [
+      "rpmbuild",
+      "-bb",
+      `--define=_binary_payload ${job.isQuick ? "w0.gzdio" : "w10.zstdio"}`,
+      `--target=${arch}-linux`,
+      `--define=_topdir ${top}`,
+      spec,
+    ],
+    { SOURCE_DATE_EPOCH: String(job.epoch) },
+  );
   const name = `weave-${job.version}-1.${arch}.rpm`;
   copyFileSync(join(top, "RPMS", arch, name), join(job.outDirectory, name));
   return join(job.outDirectory, name);
@@ -127,14 +140,14 @@ function isKind(text: string): text is Kind {
   return text === "deb" || text === "rpm";
 }
 
-async function build(arch: Arch, kinds: readonly Kind[], version: string, outDirectory: string): Promise<void> {
+async function build(arch: Arch, kinds: readonly Kind[], to: Pick<Job, "version" | "outDirectory" | "isQuick">): Promise<void> {
   const executable = resolve(arch === "x64" ? "dist/weave" : `dist/weave-${arch}`);
   run([process.execPath, "packaging/build.ts", "--target", arch, "--outfile", executable]);
   const scratch = mkdtempSync(join(tmpdir(), "weave-package-"));
   try {
     const epoch = sourceEpoch();
     const documents = await makeDocuments(manifest.version, new Date(epoch * 1_000).toISOString().slice(0, 10));
-    const job: Job = { arch, version, epoch, executable, documents, outDirectory, scratch };
+    const job: Job = { ...to, arch, epoch, executable, documents, scratch };
     for (const kind of kinds) {
       const outfile = kind === "deb" ? deb(job) : rpm(job);
       consola.success(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB`);
@@ -151,6 +164,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     version: { type: "string", default: manifest.version.replace("-", "~") },
     directory: { type: "string", default: "dist" },
+    quick: { type: "boolean", default: false },
   },
 });
 const { only } = values;
@@ -163,4 +177,5 @@ process.chdir(resolve(import.meta.dir, ".."));
 const directory = resolve(values.directory);
 mkdirSync(directory, { recursive: true });
 const kinds = (["deb", "rpm"] as const).filter((kind) => only === undefined || kind === only);
-for (const arch of values.arch.filter(isArch)) await build(arch, kinds, values.version, directory);
+const to = { version: values.version, outDirectory: directory, isQuick: values.quick };
+for (const arch of values.arch.filter(isArch)) await build(arch, kinds, to);

@@ -61,16 +61,16 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
-readonly VM_DIRECTORY=dist/vm
+readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar
 
 needs=()
 case "$job" in
   run) needs=("${RUN[@]}") ;;
   build) needs=("${BUILD[@]}") ;;
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
-  test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
+  test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}" "${PACKAGE[@]}" "${HOSTS[@]}") ;;
   package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
-  hosts) needs=("${PACKAGE[@]}" "${HOSTS[@]}") ;;
+  hosts) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   *)
     echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts or vm" >&2
@@ -164,12 +164,24 @@ fetch_kernel() {
   echo "$release" >"$VM_DIRECTORY/release"
 }
 
+# A small Debian with systemd and the libraries of weave, which the tests boot as hosts: an archive of its root file system.
+make_host() {
+  [[ ! -e "$HOST_ARCHIVE" ]] || return 0
+  echo "setup: making the root file system of the test's hosts" >&2
+  local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
+  mkdir -p "$(dirname "$HOST_ARCHIVE")"
+  mmdebstrap --quiet --variant=minbase --include="$include" bookworm "$HOST_ARCHIVE.unfinished.tar" || fail "mmdebstrap could not make a root file system"
+  mv "$HOST_ARCHIVE.unfinished.tar" "$HOST_ARCHIVE"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
+    hosts) make_host ;;
     test | all)
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
+      bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       ;;
   esac
 }

@@ -149,9 +149,10 @@ fi
 
 kinds="unit property script sim" files_of "$@" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'one_file "$1" "$QUICK_LIMIT"' _ '{}'
 
-# The virtual machine last: it takes longest.
+# Hosts with systemd, then the virtual machine, which takes longest.
 mapfile -t lab < <(
   kinds="lab" files_of "$@"
+  kinds="hosts" files_of "$@"
   kinds="vm" files_of "$@"
 )
 for file in "${lab[@]}"; do

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One daemon, and one launch, per host: locks on files in the runtime directory, which the kernel releases with the process, however it ends.
-import { mkdirSync, openSync } from "node:fs";
+import { chmodSync, mkdirSync, openSync } from "node:fs";
 import { close, tryLock } from "../../native/libc/fd.ts";
 import { fileErrorText, UserError } from "../runtime/errors.ts";
 
@@ -36,7 +36,8 @@ function lockFile(name: string): Disposable | undefined {
 
 function openLockFile(path: string): number {
   try {
-    mkdirSync(RUNTIME_DIRECTORY, { recursive: true, mode: 0o755 });
+    mkdirSync(RUNTIME_DIRECTORY, { recursive: true });
+    chmodSync(RUNTIME_DIRECTORY, 0o755); // whatever the umask: members of the group get to the socket
     return openSync(path, "w", 0o600);
   } catch (thrown) {
     const why = fileErrorText(thrown);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real hosts on one machine: containers of systemd-nspawn with systemd as their first process, an overlay each over one root file system
+// (packaging/setup.sh hosts), and one segment between them: hN has 192.168.48.(10+N) on eth0.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Finished, must, run } from "../support/command.ts";
+import { waitFor } from "../support/wait.ts";
+
+const ARCHIVE = new URL("../../dist/hosts/base.tar", import.meta.url).pathname;
+const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+/** What a container may not do by default and a switch in BPF needs. */
+const CALLS = "bpf add_key keyctl perf_event_open @raw-io @module";
+
+/** Why there can be no hosts here; undefined: there can. */
+export function whyNoHosts(): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root";
+  if (!existsSync(ARCHIVE)) return "the root file system is missing: bash packaging/setup.sh hosts";
+  return undefined;
+}
+
+/** Hosts on one segment. */
+export class Machines implements AsyncDisposable {
+  readonly #directory = mkdtempSync(join(tmpdir(), "weave-hosts-"));
+  readonly #base = join(this.#directory, "base");
+  readonly #bridge = `wh${process.pid}`;
+  readonly #machines: Machine[] = [];
+
+  /** Boots them side by side and waits until systemd has started everything. */
+  static async boot(...names: readonly string[]): Promise<Machines> {
+    const machines = new Machines();
+    try {
+      mkdirSync(machines.#base);
+      await must(["tar", "-C", machines.#base, "-xf", ARCHIVE]);
+      await must(["ip", "link", "add", machines.#bridge, "type", "bridge"]);
+      await must(["ip", "link", "set", machines.#bridge, "up"]);
+      for (const [index, name] of names.entries()) {
+        const machine = new Machine(name, `192.168.48.${11 + index}`, {
+          directory: join(machines.#directory, name),
+          base: machines.#base,
+          bridge: machines.#bridge,
+        });
+        machines.#machines.push(machine);
+      }
+      await Promise.all(machines.#machines.map((machine) => machine.boot()));
+      return machines;
+    } catch (thrown) {
+      await machines[Symbol.asyncDispose]();
+      throw thrown;
+    }
+  }
+
+  get all(): readonly Machine[] {
+    return this.#machines;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#machines.map((machine) => machine.remove()));
+    await run(["ip", "link", "del", this.#bridge]);
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+export class Machine {
+  readonly name: string;
+  readonly address: string;
+  readonly #directory: string;
+  readonly #base: string;
+  readonly #bridge: string;
+  readonly #link: string;
+  #nspawn: Bun.Subprocess | undefined;
+  /** Of its first process, as we see it. */
+  #pid = 0;
+
+  constructor(name: string, address: string, place: { directory: string; base: string; bridge: string }) {
+    const { directory, base, bridge } = place;
+    this.name = name;
+    this.address = address;
+    this.#directory = directory;
+    this.#base = base;
+    this.#bridge = bridge;
+    this.#link = `${bridge}-${name}`;
+  }
+
+  get root(): string {
+    return join(this.#directory, "root");
+  }
+
+  /** Makes its disk the first time; a host that was shut down boots from the one it had. */
+  async boot(): Promise<void> {
+    const [root, upper, work] = ["root", "upper", "work"].map((part) => join(this.#directory, part)) as [string, string, string];
+    if (!existsSync(root)) {
+      for (const path of [root, upper, work]) mkdirSync(path, { recursive: true });
+      await must(["mount", "-t", "overlay", "overlay", "-o", `lowerdir=${this.#base},upperdir=${upper},workdir=${work}`, root]);
+      writeFileSync(join(root, "etc/hostname"), `${this.name}\n`);
+      writeFileSync(join(root, "etc/hosts"), `127.0.0.1 localhost ${this.name}\n`);
+      writeFileSync(join(root, "etc/machine-id"), `${crypto.randomUUID().replaceAll("-", "")}\n`);
+    }
+    const flags = [`--machine=${this.#link}`, `--hostname=${this.name}`, "--boot", "--private-network", "--register=no"];
+    const more = ["--keep-unit", "--capability=all", "--resolv-conf=off", "--timezone=off", `--system-call-filter=${CALLS}`];
+    this.#nspawn = Bun.spawn(["systemd-nspawn", "-q", "-D", root, ...flags, ...more, "--bind=/dev/net/tun"], {
+      stdin: "ignore",
+      stdout: Bun.file(join(this.#directory, "console")),
+      stderr: Bun.file(join(this.#directory, "console")),
+      env: { PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes" },
+    });
+    const { found } = await waitFor(`${this.name} to begin`, () => this.#firstProcess(), { show: () => this.console() });
+    this.#pid = found;
+    await this.#plug();
+    await waitFor(`${this.name} to be up`, () => this.#isUp(), { deadlineMs: 60_000, everyMs: 100, show: () => this.console() });
+    await this.sh("mountpoint -q /sys/fs/bpf || { mkdir -p /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; }");
+  }
+
+  /** Powers off and boots again, as after a failure of the kernel: nothing of it lasts but the disk. */
+  async reboot(): Promise<void> {
+    await this.#powerOff();
+    await this.boot();
+  }
+
+  /** Runs a line of shell on the host. */
+  async run(line: string): Promise<Finished> {
+    const env = ["/usr/bin/env", "-i", `PATH=${PATH}`, "HOME=/root", "LC_ALL=C"];
+    return await run(["nsenter", "-t", String(this.#pid), "-a", "--", ...env, "sh", "-c", line]);
+  }
+  /** The same; it must succeed. Returns stdout. */
+  async sh(line: string): Promise<string> {
+    const { code, stdout, stderr } = await this.run(line);
+    if (code !== 0) throw new Error(`${this.name}: '${line}' ended with ${code}: ${stderr.trim() || stdout.trim()}`);
+    return stdout;
+  }
+
+  /** Copies a file of ours onto its disk. */
+  async put(file: string, path: string): Promise<void> {
+    await Bun.write(join(this.root, path), Bun.file(file));
+  }
+
+  console(): string {
+    const path = join(this.#directory, "console");
+    return existsSync(path) ? readFileSync(path, "utf8").slice(-2_000) : "";
+  }
+
+  async remove(): Promise<void> {
+    await this.#powerOff();
+    await run(["umount", this.root]);
+  }
+
+  async #powerOff(): Promise<void> {
+    const nspawn = this.#nspawn;
+    if (nspawn === undefined) return;
+    if (this.#pid !== 0) process.kill(this.#pid, 38); // SIGRTMIN+4: poweroff, systemd(1)
+    const late = setTimeout(() => nspawn.kill("SIGKILL"), 20_000);
+    await nspawn.exited;
+    clearTimeout(late);
+    this.#nspawn = undefined;
+    this.#pid = 0;
+    await run(["ip", "link", "del", this.#link]);
+  }
+
+  #firstProcess(): number | undefined {
+    const parent = this.#nspawn?.pid ?? 0;
+    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim().split(" ");
+    return children.map(Number).find((pid) => pid > 0 && readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "systemd");
+  }
+
+  async #plug(): Promise<void> {
+    const far = `p-${this.#link}`.slice(0, 15);
+    await must(["ip", "link", "add", this.#link, "type", "veth", "peer", "name", far]);
+    await must(["ip", "link", "set", this.#link, "master", this.#bridge, "up"]);
+    await must(["ip", "link", "set", far, "netns", String(this.#pid), "name", "eth0"]);
+    const inside = `ip addr add ${this.address}/24 dev eth0; ip link set eth0 up; ip link set lo up`;
+    await must(["nsenter", "-t", String(this.#pid), "-n", "sh", "-c", inside]);
+  }
+
+  async #isUp(): Promise<boolean> {
+    const { stdout } = await this.run("systemctl is-system-running");
+    return /^(running|degraded)$/.test(stdout.trim());
+  }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Debian package on two real hosts: installed, started, upgraded under traffic, rebooted, removed and purged, as an administrator does.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { must } from "../support/command.ts";
+import { waitFor } from "../support/wait.ts";
+import { type Machine, Machines, whyNoHosts } from "./machine.ts";
+
+const why = whyNoHosts();
+const VERSIONS = ["3.0.0~alpha.1", "3.0.0~alpha.2"] as const;
+const [OLDER, NEWER] = VERSIONS;
+
+/** What of a host weave may change; everything else must be as before when it has gone. */
+const STATE = `ip -d -o link show | sed -E 's/^[0-9]+: //; s/qlen [0-9]+//'; ip -4 route; ip -6 rule; nft list ruleset; find /sys/fs/bpf -mindepth 1
+  find /etc /run/weave /var/lib/weave /usr -xdev -newermt '2000-01-01' -path '*weave*' 2>/dev/null; getent group weave || true`;
+
+const hosts = why === undefined ? describe : () => undefined;
+hosts("the package", () => {
+  let directory: string;
+  let machines: Machines;
+  let h1: Machine;
+  let h2: Machine;
+  let untouched: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "weave-deb-"));
+    for (const version of VERSIONS) {
+      const options = ["--arch", "x64", "--only", "deb", "--quick", "--version", version, "--directory", directory];
+      await must([process.execPath, "packaging/package.ts", ...options], { deadlineMs: 120_000 });
+    }
+    machines = await Machines.boot("h1", "h2");
+    [h1, h2] = machines.all as [Machine, Machine];
+    untouched = await h1.sh(STATE);
+    for (const machine of machines.all) {
+      for (const version of VERSIONS) await machine.put(join(directory, `weave_${version}_amd64.deb`), `/root/${version}.deb`);
+    }
+  }, 180_000);
+  afterAll(async () => {
+    await machines?.[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true });
+  }, 60_000);
+
+  const install = (machine: Machine, version: string) => machine.sh(`dpkg -i /root/${version}.deb 2>&1`);
+  const reaches = async (from: Machine, address: string) => (await from.run(`ping -c1 -W1 ${address}`)).code === 0;
+  async function waitUntilReached(from: Machine, address: string): Promise<void> {
+    const show = async () => (await from.run("weave status connections; ip -br addr show weave")).stdout;
+    await waitFor(`${from.name} to reach ${address}`, () => reaches(from, address), { deadlineMs: 20_000, show });
+  }
+  /** Pings all the time while something happens. Returns what got lost. */
+  async function lostDuring(happens: () => Promise<unknown>): Promise<number> {
+    const log = "/run/ping.log";
+    await h2.sh(`ping -i 0.01 -q 10.32.9.1 >${log} 2>&1 & echo $! >/run/ping.pid`);
+    await happens();
+    await h2.sh("kill -INT $(cat /run/ping.pid)");
+    const { found } = await waitFor("the summary", async () =>
+      /(\d+) packets transmitted, (\d+) received/.exec(await h2.sh(`cat ${log}`)),
+    );
+    expect(Number(found[1])).toBeGreaterThan(5);
+    return Number(found[1]) - Number(found[2]);
+  }
+
+  test("installs what a service needs, and starts nothing by itself", async () => {
+    await Promise.all(machines.all.map((machine) => install(machine, OLDER)));
+    expect((await h1.run("systemctl is-active weave")).stdout.trim()).toBe("inactive");
+    expect(await h1.sh("getent group weave")).toMatch(/^weave:/);
+    expect(await h1.sh("stat -c '%a %U' /var/lib/weave /etc/weave/weave.toml")).toBe("700 root\n600 root\n");
+    expect((await h1.run("systemd-analyze verify --man=no /usr/lib/systemd/system/weave.service")).stderr).not.toMatch(
+      /weave\.service/,
+    );
+    expect(await h1.sh("weave version")).toMatch(/^weave 3\./);
+  });
+
+  test("is started by systemctl, connected and exposed: the hosts reach each other", async () => {
+    await Promise.all(machines.all.map((machine) => machine.sh("systemctl enable --now weave")));
+    expect(await h1.sh("stat -c '%a %G' /run/weave/api.sock")).toBe("660 weave\n");
+    await h2.sh(`weave connect ${h1.address}`);
+    await h1.sh("weave expose 10.32.9.1/24");
+    await h2.sh("weave expose 10.32.9.2/24");
+    await waitUntilReached(h2, "10.32.9.1");
+    expect(await h1.sh("systemctl show -p Type weave")).toBe("Type=notify\n");
+    // Members of the group may ask it, others may not.
+    await h1.sh("useradd -M -G weave member; useradd -M stranger");
+    expect(await h1.sh("setpriv --reuid member --init-groups weave forget 192.0.2.1")).toBe("");
+    expect((await h1.run("setpriv --reuid stranger --init-groups weave forget 192.0.2.1")).stderr).toMatch(/no permission/);
+  });
+
+  test("is confined as far as its work allows, and a tap can be made all the same", async () => {
+    const exposure = /exposure level for weave.service: ([\d.]+)/.exec(await h1.sh("systemd-analyze security weave --no-pager"));
+    expect(Number(exposure?.[1])).toBeLessThanOrEqual(3.5);
+    await h1.sh("weave attach --tap vm1 10.32.9.7/24");
+    expect(await h1.sh("ip -br link show vm1")).toContain("vm1");
+    await h1.sh("weave detach --tap vm1; ip netns add box; weave attach 10.32.9.8/24 /run/netns/box");
+    expect(await h1.sh("ip netns exec box ping -c1 -W2 10.32.9.1")).toContain(" 0% packet loss");
+    await h1.sh("weave detach /run/netns/box; ip netns del box");
+  });
+
+  test("restart, kill, upgrade and downgrade lose no frame, and the peers of `connect` stay", async () => {
+    const pidOf = async (machine: Machine) => (await machine.sh("systemctl show -p MainPID --value weave")).trim();
+    const ready = (machine: Machine) =>
+      waitFor("the service", async () => (await machine.run("weave status")).code === 0, { deadlineMs: 20_000, everyMs: 100 });
+    const lost = await lostDuring(async () => {
+      await h1.sh("systemctl restart weave");
+      const before = await pidOf(h1);
+      await h1.sh(`kill -9 ${before}`);
+      await waitFor("another process", async () => !["0", before].includes(await pidOf(h1)), { deadlineMs: 20_000 });
+      await ready(h1);
+      for (const version of [NEWER, OLDER, NEWER]) {
+        await install(h1, version);
+        await ready(h1);
+        expect(await h1.sh("dpkg -s weave")).toContain(`Version: ${version}\n`);
+      }
+      await install(h2, NEWER);
+      await ready(h2);
+    });
+    expect(lost).toBe(0);
+    await waitFor("the connection", async () => /established/.test(await h2.sh("weave status connections")), {
+      deadlineMs: 20_000,
+    });
+  });
+
+  test("the host's own services leave its links alone", async () => {
+    const links = "ip -o link show | grep -E 'weave|vethwe|vxlan' | sed 's/^[0-9]*: //'";
+    const before = await h1.sh(links);
+    const lost = await lostDuring(async () => {
+      await h1.sh("systemctl restart systemd-networkd systemd-udevd && udevadm trigger --subsystem-match=net && udevadm settle");
+      await h1.sh("systemctl daemon-reexec; sysctl --system >/dev/null");
+    });
+    expect(lost).toBe(0);
+    expect(await h1.sh(links)).toBe(before);
+  });
+
+  test("after a reboot everything is back without hands", async () => {
+    await h2.reboot();
+    await waitUntilReached(h2, "10.32.9.1");
+    await waitUntilReached(h1, "10.32.9.2");
+    expect(await h2.sh("weave status targets")).toContain(h1.address);
+  });
+
+  test("weave.toml is read when the service starts, and a mistake in it is told", async () => {
+    await h1.sh(`printf 'port = 70000\\n' >/etc/weave/weave.toml`);
+    const { code } = await h1.run("systemctl restart weave");
+    expect(code).not.toBe(0);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toContain(
+      "invalid value '70000' for 'port' in /etc/weave/weave.toml",
+    );
+    await h1.sh(`printf 'nickname = "first"\\n' >/etc/weave/weave.toml; systemctl restart weave`);
+    expect(await h1.sh("weave status")).toContain("(first)");
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("removed, nothing of weave is in the kernel but the host's state is kept; installed again it is the same peer", async () => {
+    const name = /^\s*Name: (\S+?)\(/m.exec(await h1.sh("weave status"))?.[1];
+    expect(name).toBeDefined();
+    await h1.sh("dpkg -r weave 2>&1");
+    expect(await h1.sh("ip -o link show | grep -cE 'weave|vethwe|vxlan' || true")).toBe("0\n");
+    expect(await h1.sh("find /sys/fs/bpf -path '*weave*'; nft list ruleset")).not.toMatch(/weave/);
+    expect(await h1.sh("ls /var/lib/weave")).toMatch(/\S/);
+    await install(h1, NEWER);
+    await h1.sh("systemctl start weave");
+    expect(await h1.sh("weave status")).toContain(`Name: ${name}(first)`); // weave.toml is the administrator's and stayed too
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("the rpm has the same files, asks for the libraries and runs the same at installation and removal", async () => {
+    const options = ["--arch", "x64", "--only", "rpm", "--quick", "--version", OLDER, "--directory", directory];
+    await must([process.execPath, "packaging/package.ts", ...options], { deadlineMs: 120_000 });
+    const ask = (...what: string[]) => must(["rpm", "-qp", ...what, join(directory, `weave-${OLDER}-1.x86_64.rpm`)]);
+    const files = (await ask("--list")).split("\n");
+    for (const file of ["/usr/bin/weave", "/usr/lib/systemd/system/weave.service", "/etc/weave/weave.toml"])
+      expect(files).toContain(file);
+    expect(await ask("--configfiles")).toBe("/etc/weave/weave.toml\n");
+    expect(await ask("--requires")).toMatch(/libbpf\.so\.1\(\)\(64bit\)/);
+    expect(await ask("--scripts")).toContain("weave reset --keep-state --force");
+  });
+
+  test("purged, the host is as before", async () => {
+    await h1.sh("dpkg -P weave 2>&1");
+    expect(await h1.sh(STATE)).toBe(untouched);
+  });
+});
+
+if (why !== undefined) test.skip(`hosts with systemd (${why})`, () => undefined);
