@@ -39,6 +39,7 @@ readonly TEST=(
   "cmd arping iputils-arping"
   "cmd tcpdump tcpdump"
   "cmd nft nftables"
+  "cmd conntrack conntrack"
   "cmd bpftool bpftool linux-tools-common"
   "cmd ethtool ethtool"
   "cmd socat socat"
