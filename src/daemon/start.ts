@@ -173,7 +173,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     routes: () => mesh.routes(),
     pathOf: (peer) => overlay.pathOf(peer),
     probeable: (peer) => overlay.probeable(peer),
-    probe: (peer, path, timeoutMs) => overlay.ping(peer, path, timeoutMs),
+    largestBytes: (peer) => overlay.largestBytes(peer),
+    probe: (...probe) => overlay.ping(...probe),
     channel: (handler) => mesh.channel(HOP_CHANNEL, handler),
   });
   let ready = false;

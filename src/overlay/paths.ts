@@ -218,12 +218,16 @@ export class Overlay implements DataPaths {
   probeable(name: PeerName): readonly Path[] {
     return this.#all.get(name)?.probeable() ?? [];
   }
-  /** One probe of its own; undefined when no answer came in time. */
-  async ping(name: PeerName, path: Path, timeoutMs: number): Promise<number | undefined> {
+  /** Largest packet that containers of both hosts can have; undefined: not a neighbour. */
+  largestBytes(name: PeerName): number | undefined {
+    return this.#all.get(name)?.pathMtuBytes;
+  }
+  /** One probe of its own, as long as a packet of `sizeBytes`; undefined when no answer came in time. */
+  async ping(name: PeerName, path: Path, timeoutMs: number, sizeBytes?: number): Promise<number | undefined> {
     const paths = this.#all.get(name);
     if (!paths) return undefined;
     const answer = Promise.withResolvers<number | undefined>();
-    const sequence = this.#probe(paths.facts.shortId, name, path, false);
+    const sequence = this.#probe(paths.facts.shortId, name, path, sizeBytes && sizeBytes + ETHERNET_HEADER_BYTES);
     const timer = this.#ports.clock.after(timeoutMs, () => answer.resolve(undefined));
     this.#waiting.set(sequence, answer.resolve);
     return await answer.promise.finally(() => {
@@ -245,7 +249,7 @@ export class Overlay implements DataPaths {
       random,
       sealing,
       abilities: this.#abilities,
-      probe: (path, isFullSize) => this.#probe(paths.facts.shortId, name, path, isFullSize),
+      probe: (path, isFullSize) => this.#probe(paths.facts.shortId, name, path, isFullSize ? this.#frameBytes : undefined),
       look: () => this.#poller.look(),
       alive: (rttMs) => this.#ports.alive(name, rttMs),
       replan: () => void this.#apply(),
@@ -304,11 +308,11 @@ export class Overlay implements DataPaths {
 
   // Probes
 
-  #probe(neighbour: ShortId, name: PeerName, path: Path, isFullSize: boolean): number {
+  #probe(neighbour: ShortId, name: PeerName, path: Path, frameBytes: number | undefined): number {
     this.#sequence = (this.#sequence + 1) >>> 0;
     const sequence = this.#sequence;
     this.#probes.set(sequence, { name, kind: path.kind });
-    this.#ports.switch.probe(neighbour, path, sequence, isFullSize ? this.#frameBytes : undefined);
+    this.#ports.switch.probe(neighbour, path, sequence, frameBytes);
     this.#poller.sent(neighbour, sequence);
     return sequence;
   }
