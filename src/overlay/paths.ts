@@ -34,6 +34,7 @@ export interface OverlayPorts {
   readonly switch: Switch;
   /** A text says why there is none. */
   readonly sleeve: SleeveCarrier | string;
+  /** From the start; `encrypt` brings another. */
   readonly wireguard: WireguardCarrier | string;
   /** Answers to probes that the kernel has received since the last look. */
   replies(): Iterable<ProbeReply>;
@@ -55,8 +56,8 @@ const OFF = "the fast datapath is switched off here";
 /** Does not touch the switch, which may still hold what an earlier daemon wrote, until `release`. */
 export class Overlay implements DataPaths {
   readonly #ports: OverlayPorts;
-  readonly #abilities: Abilities;
-  readonly #frameBytes: number;
+  #abilities: Abilities;
+  #wireguard: WireguardCarrier | string;
   readonly #poller: ProbePoller;
   readonly #changes: Counter;
   /** `from to` -> how often. */
@@ -75,6 +76,7 @@ export class Overlay implements DataPaths {
   constructor(options: OverlayOptions, ports: OverlayPorts) {
     this.#ports = ports;
     const { sleeve, wireguard, counters, clock } = ports;
+    this.#wireguard = wireguard;
     this.#abilities = {
       fastdp: options.fastdp ? undefined : OFF,
       wireguard: options.fastdp ? wireguard : OFF,
@@ -82,7 +84,6 @@ export class Overlay implements DataPaths {
       dataPort: options.dataPort,
       mtuBytes: options.mtuBytes,
     };
-    this.#frameBytes = options.mtuBytes + ETHERNET_HEADER_BYTES;
     this.#sequence = ports.random.below(2 ** 31);
     this.#poller = new ProbePoller({
       clock,
@@ -175,6 +176,12 @@ export class Overlay implements DataPaths {
     this.#apply();
   }
 
+  /** From now on data may have to be encrypted. It counts for connections that are made after this. */
+  encrypt(wireguard: WireguardCarrier | string, mtuBytes: number): void {
+    this.#wireguard = wireguard;
+    this.#abilities = { ...this.#abilities, wireguard: this.#abilities.fastdp === undefined ? wireguard : OFF, mtuBytes };
+  }
+
   /** Writes the plan again, for the reconciler. Returns how many entries differed. */
   reapply(): number {
     return this.#apply();
@@ -249,7 +256,8 @@ export class Overlay implements DataPaths {
       random,
       sealing,
       abilities: this.#abilities,
-      probe: (path, isFullSize) => this.#probe(paths.facts.shortId, name, path, isFullSize ? this.#frameBytes : undefined),
+      probe: (path, isFullSize) =>
+        this.#probe(paths.facts.shortId, name, path, isFullSize ? this.#abilities.mtuBytes + ETHERNET_HEADER_BYTES : undefined),
       look: () => this.#poller.look(),
       alive: (rttMs) => this.#ports.alive(name, rttMs),
       replan: () => void this.#apply(),
@@ -301,9 +309,8 @@ export class Overlay implements DataPaths {
   }
 
   #setWireguardPeers(): void {
-    const { wireguard } = this.#ports;
-    if (typeof wireguard === "string" || this.#held) return;
-    wireguard.setPeers([...this.#all.values()].flatMap((paths) => paths.wireguardPeer ?? []));
+    if (typeof this.#wireguard === "string" || this.#held) return;
+    this.#wireguard.setPeers([...this.#all.values()].flatMap((paths) => paths.wireguardPeer ?? []));
   }
 
   // Probes
