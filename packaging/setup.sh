@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm]`, without a word: build and test. `vm` is part of `test`, but
-# where it cannot be had only the tests in virtual machines are skipped.
+# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm|bench]`, without a word: build and test. `vm` is part of `test`, but
+# where it cannot be had only the tests in virtual machines are skipped. `bench`: what the sleeve is compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -54,6 +54,14 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
+readonly BENCH=(
+  "cmd tincd tinc"
+  "cmd nebula nebula"
+  "cmd nebula-cert nebula"
+  "cmd fastd fastd"
+  "cmd openvpn openvpn"
+  "cmd openssl openssl"
+)
 readonly VM_DIRECTORY=dist/vm
 
 needs=()
@@ -63,8 +71,9 @@ case "$job" in
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
   vm) needs=("${VM[@]}") ;;
+  bench) needs=("${BENCH[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, test, demo or vm" >&2
+    echo "setup: unknown job '$job'; use run, build, test, demo, vm or bench" >&2
     exit 2
     ;;
 esac
