@@ -5,9 +5,10 @@
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
-//   lossy    TCP through the sleeve over a bad line, in the virtual machine
+//   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
+import { overLossyLine } from "../support/lossy-line.ts";
 import { benchInVm } from "./in-vm.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
@@ -45,7 +46,8 @@ async function main(): Promise<boolean> {
     case "sleeve":
       return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
     case "lossy":
-      return await benchInVm("test/bench/lossy.guest.ts", 700);
+      console.log(await overLossyLine(Number(values.rounds), "program"));
+      return values.only !== "vm" || (await benchInVm("test/bench/lossy.guest.ts", 700));
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":

@@ -3,4 +3,4 @@
 import { test } from "bun:test";
 import { overLossyLine } from "../support/lossy-line.ts";
 
-test("figures", async () => console.log(await overLossyLine(7)), 600_000);
+test("figures", async () => console.log(await overLossyLine(7, "netem")), 600_000);
