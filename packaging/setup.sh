@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm]`, without a word: build and test. `vm` is part of `test`, but
-# where it cannot be had only the tests in virtual machines are skipped.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench]`, without a word: build and test. `hosts` and `vm`
+# are part of `test`, but where they cannot be had only their tests are skipped. `bench`: what the sleeve is compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -39,6 +39,7 @@ readonly TEST=(
   "cmd arping iputils-arping"
   "cmd tcpdump tcpdump"
   "cmd nft nftables"
+  "cmd conntrack conntrack"
   "cmd bpftool bpftool linux-tools-common"
   "cmd ethtool ethtool"
   "cmd socat socat"
@@ -61,6 +62,14 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
+readonly BENCH=(
+  "cmd tincd tinc"
+  "cmd nebula nebula"
+  "cmd nebula-cert nebula"
+  "cmd fastd fastd"
+  "cmd openvpn openvpn"
+  "cmd openssl openssl"
+)
 readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar
 
 needs=()
@@ -72,8 +81,9 @@ case "$job" in
   package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
   hosts) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
+  bench) needs=("${BENCH[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts or vm" >&2
+    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, vm or bench" >&2
     exit 2
     ;;
 esac

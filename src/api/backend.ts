@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the API server needs of the daemon. The daemon implements it from mesh, attach, expose and the switch; tests with a fake.
 // Methods throw UserError for what the operator can mend; anything else is answered as an internal error.
-import type { PingResponse } from "./ping.ts";
+import type { PingRequest, PingResponse } from "./ping.ts";
 import type { Health, PsEntry, StatusModel } from "./status.ts";
 
 export interface Backend {
@@ -24,8 +24,7 @@ export interface Backend {
   leave(): Promise<void>;
   /** @param id nickname or peer name */
   removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
-  /** `count` rounds of probes. @param peer name, nickname, or address of a connection */
-  ping(peer: string, count: number, signal: AbortSignal): Promise<PingResponse>;
+  ping(request: PingRequest, signal: AbortSignal): Promise<PingResponse>;
   /** Four digits of a hash of each password that is valid now. */
   passwords(): readonly string[];
   /** One more is valid from now on. The first of all closes connections that were made without. */

@@ -15,7 +15,7 @@ import {
   readTexts,
   refuse,
 } from "./parse.ts";
-import { PING_COUNT_MAX, type PingRequest, type PingResponse } from "./ping.ts";
+import { PING_COUNT_MAX, PING_SIZE_MAX, type PingRequest, type PingResponse } from "./ping.ts";
 import {
   jsonReply,
   metricsReply,
@@ -280,10 +280,15 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   },
   ping: postJson(
     "/v1/ping",
-    "Measures every path to a peer: `count` rounds of probes, one if it is absent, five in a second",
+    "Measures every path to a peer: `count` rounds of probes, one if it is absent, five in a second, each of `sizeBytes`",
     (body) => {
-      const fields = readFields(body, ["peer", "count"]);
-      return { peer: readText(fields["peer"], "peer"), count: readCount(fields["count"], "count", PING_COUNT_MAX, 1) };
+      const fields = readFields(body, ["peer", "count", "sizeBytes"]);
+      const size = fields["sizeBytes"];
+      return {
+        peer: readText(fields["peer"], "peer"),
+        count: readCount(fields["count"], "count", PING_COUNT_MAX, 1),
+        sizeBytes: size === undefined ? undefined : readCount(size, "sizeBytes", PING_SIZE_MAX, 1),
+      };
     },
   ),
   passwords: {

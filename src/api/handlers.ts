@@ -60,7 +60,7 @@ export function createHandlers(backend: Backend): Handlers {
     expose: (request) => backend.expose(request),
     hide: ({ addresses }) => backend.hide(addresses),
     ps: async ({ words }) => ({ entries: await backend.ps(words) }),
-    ping: ({ peer, count }, signal) => backend.ping(peer, count, signal),
+    ping: (request, signal) => backend.ping(request, signal),
     passwords: async () => ({ fingerprints: backend.passwords() }),
     addPassword: ({ password }) => backend.addPassword(password),
     removePassword: ({ password, force }) => backend.removePassword(password, { force }),

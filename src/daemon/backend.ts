@@ -110,9 +110,10 @@ export function createBackend(parts: BackendParts): Backend {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
       return { revoked: revoke }; // there is no address allocation from which to take anything over
     },
-    async ping(word, count, signal) {
+    async ping({ peer: word, count, sizeBytes }, signal) {
       const peer = findPeer(mesh.view(), word);
-      return pingResponse(mesh.view(), peer, await parts.ping.ping(peer.name, count, signal));
+      const result = await parts.ping.ping(peer.name, count, signal, sizeBytes);
+      return pingResponse(mesh.view(), peer, result, sizeBytes);
     },
     passwords: () => passwords.fingerprints(),
     addPassword: async (password) => passwords.add(password),

@@ -42,10 +42,10 @@ interface Devices extends EnsuredBridge {
 
 export class KernelPlane implements Switch, Disposable {
   readonly links: Links;
-  readonly mtuBytes: number;
   /** There was no bridge of ours before. */
   readonly isNew: boolean;
-  readonly #plan: BridgePlan;
+  readonly #isMtuAutomatic: boolean;
+  #plan: BridgePlan;
   readonly #pinDir: string;
   readonly #log: Log;
   #devices: Devices;
@@ -59,10 +59,11 @@ export class KernelPlane implements Switch, Disposable {
     this.links = Links.open();
     this.#pinDir = options.pinDir;
     this.#log = options.log;
-    this.mtuBytes =
+    this.#isMtuAutomatic = options.mtuBytes === 0;
+    const mtuBytes =
       options.mtuBytes || automaticMtu(this.links, options.bridge, OVERHEAD_BYTES[options.encrypts ? "encrypted" : "clear"]);
     const { bridge, dataPort, mac } = options;
-    this.#plan = { bridge, vxlan: `vxlan-${dataPort}`, port: dataPort, mtuBytes: this.mtuBytes, mac };
+    this.#plan = { bridge, vxlan: `vxlan-${dataPort}`, port: dataPort, mtuBytes, mac };
     preparePins(this.#pinDir); // what is missing here is told while nothing has been touched
     this.isNew = this.links.get(bridge) === undefined;
     using undo = new DisposableStack();
@@ -82,6 +83,21 @@ export class KernelPlane implements Switch, Disposable {
   [Symbol.dispose](): void {
     this.#datapath[Symbol.dispose]();
     this.links[Symbol.dispose]();
+  }
+
+  /** Largest packet of our containers. */
+  get mtuBytes(): number {
+    return this.#plan.mtuBytes;
+  }
+  /** Makes room for encryption, unless there is enough, or the size was chosen by hand. True: it became smaller.
+   *  @throws {SystemError} */
+  encrypt(): boolean {
+    if (!this.#isMtuAutomatic) return false;
+    const mtuBytes = automaticMtu(this.links, this.#plan.bridge, OVERHEAD_BYTES.encrypted);
+    if (mtuBytes >= this.#plan.mtuBytes) return false;
+    this.#plan = { ...this.#plan, mtuBytes };
+    this.repair();
+    return true;
   }
 
   get datapath(): Datapath {

@@ -47,10 +47,7 @@ export class PasswordSet {
     this.#change([...this.#passwords, text]);
     if (!isFirst) return this.#changed();
     this.#ports.required();
-    return this.#changed(
-      "this is the first password: connections made without one were closed; add it on every other host too",
-      "encrypted data goes over sleeve until the daemon is started anew, which sets up WireGuard and the MTU for it",
-    );
+    return this.#changed("this is the first password: connections made without one were closed; add it on every other host too");
   }
 
   /** @param force also the last one @throws {UserError} it is not valid, or the last one, or the change cannot be stored */

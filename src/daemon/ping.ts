@@ -56,7 +56,7 @@ function isAt(address: string, word: string): boolean {
   return wanted !== undefined && at?.ip === wanted.host && (wanted.port === undefined || wanted.port === at.port);
 }
 
-export function pingResponse(view: Seen, peer: KnownPeer, result: PingResult): PingResponse {
+export function pingResponse(view: Seen, peer: KnownPeer, result: PingResult, sizeBytes?: number): PingResponse {
   const nicknames = new Map(knownPeers(view).map(({ name, nickname }) => [name, nickname]));
   const words = (name: PeerName) => ({ name: formatPeerName(name), nickname: nicknames.get(name) ?? "" });
   const paths = result.paths.map(
@@ -68,6 +68,7 @@ export function pingResponse(view: Seen, peer: KnownPeer, result: PingResult): P
     apiVersion: API_VERSION,
     peer: words(peer.name),
     answered: paths.some(({ probes }) => probes !== null && probes.received > 0) || isAnsweredFar(result),
+    sizeBytes: sizeBytes ?? null,
     paths,
     route,
     routeEnd: endText(result, (name) => formatPeer(name, nicknames.get(name) ?? "")),

@@ -18,7 +18,6 @@ import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
-import { Wireguard } from "../host/wireguard.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
@@ -40,6 +39,7 @@ import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
 import { HealthWatch } from "./health.ts";
+import { HostWireguard } from "./host-wireguard.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
@@ -129,7 +129,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   mesh.start();
   overlay.release();
   // Only now: until then the switch may have sent inside, as an earlier daemon left it.
-  if (typeof wireguard === "string") removeWireguard(kernel.links);
+  if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const repairs = counters.family(
     "weave_kernel_repairs_total",
@@ -152,7 +152,15 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     {
       store: (texts) => storeOption(config.dataDir, "passwords", texts),
       use: (texts) => transport.setPasswords(texts),
-      required: () => mesh.passwordRequired(),
+      required: () => {
+        // Before the connections that were made without are closed, so that the next ones find it; closed they are in any case.
+        try {
+          if (kernel.encrypt()) supervisor.changed(new Set(["ours"])); // the MTU of what is attached
+          overlay.encrypt(wireguard.begin(), kernel.mtuBytes);
+        } finally {
+          mesh.passwordRequired();
+        }
+      },
     },
   );
   const health = owned.use(
@@ -160,7 +168,10 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       {
         bridge: config.weaveBridge,
         connections: () => mesh.view().connections.map((one) => ({ ...one, path: one.peer && overlay.pathOf(one.peer.name) })),
-        wireguardMissing: () => (passwords.texts.length > 0 && typeof wireguard === "string" ? wireguard : undefined),
+        wireguardMissing: () => {
+          const { current } = wireguard;
+          return passwords.texts.length > 0 && typeof current === "string" ? current : undefined;
+        },
       },
       { clock, log },
     ),
@@ -173,7 +184,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     routes: () => mesh.routes(),
     pathOf: (peer) => overlay.pathOf(peer),
     probeable: (peer) => overlay.probeable(peer),
-    probe: (peer, path, timeoutMs) => overlay.ping(peer, path, timeoutMs),
+    largestBytes: (peer) => overlay.largestBytes(peer),
+    probe: (...probe) => overlay.ping(...probe),
     channel: (handler) => mesh.channel(HOP_CHANNEL, handler),
   });
   let ready = false;
@@ -192,7 +204,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     transports: async () => ({
       switches: overlay.switches(),
       sleeve: await sleeve.totals(),
-      wireguard: typeof wireguard === "string" ? undefined : wireguardTotals(wireguard, overlay),
+      wireguard: wireguardTotals(wireguard, overlay),
     }),
     ready: () => ready,
     resolves: (host) => inTime(resolveHost(host), host),
@@ -216,8 +228,7 @@ interface MeshParts {
   readonly transport: TcpTransport;
   readonly overlay: Overlay;
   readonly sleeve: SleeveControl;
-  /** A text: why there is none. */
-  readonly wireguard: Wireguard | string;
+  readonly wireguard: HostWireguard;
 }
 
 function createMesh(
@@ -268,7 +279,19 @@ function createMesh(
     lost: (reason) => overlay.sleeveLost(reason),
   });
   owned.use(sleeve);
-  const wireguard = openWireguard(config, { kernel, identity: identity.keys.publicKey, log, owned });
+  const wireguard = owned.use(
+    new HostWireguard({
+      fastdp,
+      links: kernel.links,
+      port: config.port + 2,
+      identity: identity.keys.publicKey,
+      underlayMtuBytes: () => kernel.narrowestMtuBytes(),
+      clock,
+      log,
+      linkChanged: (ifindex) => kernel.setWireguard(ifindex),
+    }),
+  );
+  if (config.passwords.length > 0) wireguard.begin();
   const overlay: Overlay = new Overlay(
     { fastdp, dataPort: config.port + 1, mtuBytes: kernel.mtuBytes },
     {
@@ -279,7 +302,7 @@ function createMesh(
       sealing: sodiumSealing,
       switch: kernel,
       sleeve,
-      wireguard,
+      wireguard: wireguard.current,
       replies: () => kernel.datapath.probeReplies(),
       alive: (peer, rttMs) => mesh.pathReply(peer, rttMs),
     },
@@ -296,7 +319,9 @@ function createMesh(
       connectionLimit: config.connLimit,
       passwordSet: config.passwords.length > 0,
       trusts,
-      transports: transportNames({ fastdp, wireguard: typeof wireguard !== "string", sleeve: true }),
+      get transports() {
+        return transportNames({ fastdp, wireguard: typeof wireguard.current !== "string", sleeve: true });
+      },
       revoked: loadRevoked(store),
       restored,
     },
@@ -320,35 +345,9 @@ function createMesh(
   return { mesh, transport, overlay, sleeve, wireguard };
 }
 
-/** Only where data has to be encrypted and may go through the kernel. A text says why not. */
-function openWireguard(
-  config: DaemonConfig,
-  parts: {
-    readonly kernel: KernelPlane;
-    readonly identity: Uint8Array;
-    readonly log: Log;
-    readonly owned: AsyncDisposableStack;
-  },
-): Wireguard | string {
-  if (config.noFastdp) return "the fast datapath is switched off here";
-  if (config.passwords.length === 0) return "no password was set when this daemon started";
-  const { kernel, identity, log, owned } = parts;
-  const wireguard = Wireguard.open({
-    links: kernel.links,
-    port: config.port + 2,
-    identity,
-    underlayMtuBytes: () => kernel.narrowestMtuBytes(),
-    clock: systemClock,
-    log,
-    linkChanged: (ifindex) => kernel.setWireguard(ifindex),
-  });
-  if (typeof wireguard === "string") log.warn("no WireGuard: encrypted data goes over sleeve", { reason: wireguard });
-  else owned.use(wireguard);
-  return wireguard;
-}
-
-function wireguardTotals(wireguard: Wireguard, overlay: Overlay): WireguardTotals {
-  const figures = wireguard.figures();
+function wireguardTotals({ current }: HostWireguard, overlay: Overlay): WireguardTotals | undefined {
+  if (typeof current === "string") return undefined;
+  const figures = current.figures();
   const peers = overlay.insideAddresses().flatMap(({ name, nickname, inside }) => {
     const counted = figures.get(inside);
     if (!counted) return [];
@@ -368,7 +367,7 @@ function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> 
 function createSupervisor(parts: {
   readonly kernel: KernelPlane;
   readonly overlay: Overlay;
-  readonly wireguard: Wireguard | string;
+  readonly wireguard: HostWireguard;
   readonly attachments: AttachmentParts;
   readonly mesh: Mesh;
   readonly log: Log;
@@ -386,7 +385,7 @@ function createSupervisor(parts: {
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
       // Last: when its name or port was taken by somebody, all else is mended all the same.
-      return typeof wireguard === "string" ? repaired : [...repaired, ...wireguard.repair()];
+      return [...repaired, ...wireguard.repair()];
     },
     underlayChanged() {
       const before = underlay;

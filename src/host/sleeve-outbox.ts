@@ -18,6 +18,7 @@ import {
   writeFragmentRecord,
   writeFrameRecord,
 } from "../overlay/sleeve/datagram.ts";
+import { Nested } from "../overlay/sleeve/nested.ts";
 import { Packet } from "../overlay/sleeve/packet.ts";
 import { DATAGRAM_BYTES, type RunPorts, Runs } from "./sleeve-runs.ts";
 import type { Session } from "./sleeve-session.ts";
@@ -31,6 +32,7 @@ export class Outbox {
   readonly #runs: Runs;
   readonly #memory: Arena;
   readonly #packet = new Packet();
+  readonly #nested = new Nested();
   readonly #cutter = new Cutter();
   // The datagram being filled, if any.
   #session: Session | undefined;
@@ -60,13 +62,16 @@ export class Outbox {
       return;
     }
     const room = session.payloadBytes - FRAME_RECORD_BYTES;
-    if (gsoBytes === 0 && length <= room) this.#whole(session, ttlVni, from, at, length);
+    const isRead = this.#packet.read(from.view, at, length);
+    const nested = isRead && this.#nested.read(from.view, at, this.#packet) ? this.#nested : undefined;
+    const packet = nested ? nested.inner : this.#packet;
+    const isTooLarge = gsoBytes > 0 || length > room;
+    const piece = isTooLarge && isRead ? pieceBytes(from.view, at, packet, gsoBytes, room) : 0;
+    if (piece > 0) this.#cut(session, ttlVni, from, at, packet, nested, piece);
+    else if (gsoBytes > 0 && !isRead) this.#drops.notCut++;
     else {
-      const isRead = this.#packet.read(from.view, at, length);
-      const piece = isRead ? pieceBytes(from.view, at, this.#packet, gsoBytes, room) : 0;
-      if (piece > 0) this.#cut(session, ttlVni, from, at, piece);
-      else if (gsoBytes > 0 && !isRead) this.#drops.notCut++;
-      else this.#whole(session, ttlVni, from, at, length);
+      nested?.finish(from.view, at);
+      this.#whole(session, ttlVni, from, at, length);
     }
   }
 
@@ -112,12 +117,21 @@ export class Outbox {
     copyBytes(from, at, this.#memory, writeFrameRecord(this.#memory.view, this.#end, ttlVni, length), length);
     this.#end += FRAME_RECORD_BYTES + length;
   }
-  #cut(session: Session, ttlVni: number, from: Arena, at: number, piece: number): void {
-    const { headerBytes, payloadBytes } = this.#packet;
-    this.#cutter.begin(from.bytes, at, this.#packet);
+  #cut(
+    session: Session,
+    ttlVni: number,
+    from: Arena,
+    at: number,
+    packet: Packet,
+    nested: Nested | undefined,
+    piece: number,
+  ): void {
+    const { headerBytes, payloadBytes } = packet;
+    this.#cutter.begin(from.bytes, at, packet);
     for (let offset = 0, number = 0; offset < payloadBytes; offset += piece, number++) {
       const bytes = Math.min(piece, payloadBytes - offset);
       const start = this.#cutter.write(from.view, from.bytes, at, offset, bytes, number);
+      nested?.dress(from.view, start, bytes, number);
       this.#whole(session, ttlVni, from, start, headerBytes + bytes);
     }
   }

@@ -34,6 +34,7 @@ export interface OverlayPorts {
   readonly switch: Switch;
   /** A text says why there is none. */
   readonly sleeve: SleeveCarrier | string;
+  /** From the start; `encrypt` brings another. */
   readonly wireguard: WireguardCarrier | string;
   /** Answers to probes that the kernel has received since the last look. */
   replies(): Iterable<ProbeReply>;
@@ -55,8 +56,8 @@ const OFF = "the fast datapath is switched off here";
 /** Does not touch the switch, which may still hold what an earlier daemon wrote, until `release`. */
 export class Overlay implements DataPaths {
   readonly #ports: OverlayPorts;
-  readonly #abilities: Abilities;
-  readonly #frameBytes: number;
+  #abilities: Abilities;
+  #wireguard: WireguardCarrier | string;
   readonly #poller: ProbePoller;
   readonly #changes: Counter;
   /** `from to` -> how often. */
@@ -75,6 +76,7 @@ export class Overlay implements DataPaths {
   constructor(options: OverlayOptions, ports: OverlayPorts) {
     this.#ports = ports;
     const { sleeve, wireguard, counters, clock } = ports;
+    this.#wireguard = wireguard;
     this.#abilities = {
       fastdp: options.fastdp ? undefined : OFF,
       wireguard: options.fastdp ? wireguard : OFF,
@@ -82,7 +84,6 @@ export class Overlay implements DataPaths {
       dataPort: options.dataPort,
       mtuBytes: options.mtuBytes,
     };
-    this.#frameBytes = options.mtuBytes + ETHERNET_HEADER_BYTES;
     this.#sequence = ports.random.below(2 ** 31);
     this.#poller = new ProbePoller({
       clock,
@@ -175,6 +176,12 @@ export class Overlay implements DataPaths {
     this.#apply();
   }
 
+  /** From now on data may have to be encrypted. It counts for connections that are made after this. */
+  encrypt(wireguard: WireguardCarrier | string, mtuBytes: number): void {
+    this.#wireguard = wireguard;
+    this.#abilities = { ...this.#abilities, wireguard: this.#abilities.fastdp === undefined ? wireguard : OFF, mtuBytes };
+  }
+
   /** Writes the plan again, for the reconciler. Returns how many entries differed. */
   reapply(): number {
     return this.#apply();
@@ -218,12 +225,16 @@ export class Overlay implements DataPaths {
   probeable(name: PeerName): readonly Path[] {
     return this.#all.get(name)?.probeable() ?? [];
   }
-  /** One probe of its own; undefined when no answer came in time. */
-  async ping(name: PeerName, path: Path, timeoutMs: number): Promise<number | undefined> {
+  /** Largest packet that containers of both hosts can have; undefined: not a neighbour. */
+  largestBytes(name: PeerName): number | undefined {
+    return this.#all.get(name)?.pathMtuBytes;
+  }
+  /** One probe of its own, as long as a packet of `sizeBytes`; undefined when no answer came in time. */
+  async ping(name: PeerName, path: Path, timeoutMs: number, sizeBytes?: number): Promise<number | undefined> {
     const paths = this.#all.get(name);
     if (!paths) return undefined;
     const answer = Promise.withResolvers<number | undefined>();
-    const sequence = this.#probe(paths.facts.shortId, name, path, false);
+    const sequence = this.#probe(paths.facts.shortId, name, path, sizeBytes && sizeBytes + ETHERNET_HEADER_BYTES);
     const timer = this.#ports.clock.after(timeoutMs, () => answer.resolve(undefined));
     this.#waiting.set(sequence, answer.resolve);
     return await answer.promise.finally(() => {
@@ -245,7 +256,8 @@ export class Overlay implements DataPaths {
       random,
       sealing,
       abilities: this.#abilities,
-      probe: (path, isFullSize) => this.#probe(paths.facts.shortId, name, path, isFullSize),
+      probe: (path, isFullSize) =>
+        this.#probe(paths.facts.shortId, name, path, isFullSize ? this.#abilities.mtuBytes + ETHERNET_HEADER_BYTES : undefined),
       look: () => this.#poller.look(),
       alive: (rttMs) => this.#ports.alive(name, rttMs),
       replan: () => void this.#apply(),
@@ -297,18 +309,17 @@ export class Overlay implements DataPaths {
   }
 
   #setWireguardPeers(): void {
-    const { wireguard } = this.#ports;
-    if (typeof wireguard === "string" || this.#held) return;
-    wireguard.setPeers([...this.#all.values()].flatMap((paths) => paths.wireguardPeer ?? []));
+    if (typeof this.#wireguard === "string" || this.#held) return;
+    this.#wireguard.setPeers([...this.#all.values()].flatMap((paths) => paths.wireguardPeer ?? []));
   }
 
   // Probes
 
-  #probe(neighbour: ShortId, name: PeerName, path: Path, isFullSize: boolean): number {
+  #probe(neighbour: ShortId, name: PeerName, path: Path, frameBytes: number | undefined): number {
     this.#sequence = (this.#sequence + 1) >>> 0;
     const sequence = this.#sequence;
     this.#probes.set(sequence, { name, kind: path.kind });
-    this.#ports.switch.probe(neighbour, path, sequence, isFullSize ? this.#frameBytes : undefined);
+    this.#ports.switch.probe(neighbour, path, sequence, frameBytes);
     this.#poller.sent(neighbour, sequence);
     return sequence;
   }

@@ -17,8 +17,10 @@ export interface PeerPingPorts {
   pathOf(name: PeerName): PathStatus | undefined;
   /** Paths to a neighbour that can be probed now. */
   probeable(name: PeerName): readonly Path[];
-  /** Round trip of one probe; undefined: no answer in time. */
-  probe(name: PeerName, path: Path, timeoutMs: number): Promise<number | undefined>;
+  /** Largest packet of containers here and there; undefined: not a neighbour. */
+  largestBytes(name: PeerName): number | undefined;
+  /** Round trip of one probe, `sizeBytes` long as an IP packet or as short as can be; undefined: no answer in time. */
+  probe(name: PeerName, path: Path, timeoutMs: number, sizeBytes: number | undefined): Promise<number | undefined>;
   /** The channel of hop-channel.ts. */
   channel(handler: GossipHandler): Gossip;
 }
@@ -54,6 +56,8 @@ const ANSWER_MS = 2_000;
 const HOPS_MAX = 32;
 /** Each costs a few packets in each round. */
 const AT_ONCE_MAX = 16;
+/** Of a probe behind its Ethernet header (native/bpf/maps.h). */
+const PROBE_BYTES_MIN = 8;
 const NOTHING = new Uint8Array(0);
 
 export class PeerPing implements GossipHandler {
@@ -68,15 +72,17 @@ export class PeerPing implements GossipHandler {
     this.#gossip = ports.channel(this);
   }
 
-  /** `count` rounds. When `signal` fires, those that were not begun are left out. @throws {UserError} too many at once */
-  async ping(peer: PeerName, count: number, signal: AbortSignal): Promise<PingResult> {
+  /** `count` rounds. When `signal` fires, those that were not begun are left out.
+   *  @throws {UserError} too many at once, or there can be no probe of this size */
+  async ping(peer: PeerName, count: number, signal: AbortSignal, sizeBytes?: number): Promise<PingResult> {
+    if (sizeBytes !== undefined) this.#checkSize(peer, sizeBytes);
     if (this.#running >= AT_ONCE_MAX) {
       throw new UserError("unavailable", `${AT_ONCE_MAX} pings are under way already`, "try again when they have ended");
     }
     this.#running++;
     try {
       const status = this.#ports.pathOf(peer);
-      const [measured, traced] = await Promise.all([this.#measure(peer, count, signal), this.#trace(peer)]);
+      const [measured, traced] = await Promise.all([this.#measure(peer, count, signal, sizeBytes), this.#trace(peer)]);
       const paths = (status?.alternatives ?? []).map((path): PingedPath => {
         const inUse = path.transport === status?.transport && path.encrypted === status.encrypted;
         return { ...path, inUse, series: measured.byKind.get(kindOf(path)) };
@@ -87,7 +93,26 @@ export class PeerPing implements GossipHandler {
     }
   }
 
-  async #measure(peer: PeerName, count: number, signal: AbortSignal) {
+  #checkSize(peer: PeerName, sizeBytes: number): void {
+    const largest = this.#ports.largestBytes(peer);
+    if (largest === undefined) {
+      throw new UserError(
+        "bad-request",
+        "a probe's size can be chosen only for a neighbour, and this peer is further away",
+        "leave out --size, and ping each hop from the host before it",
+      );
+    }
+    if (sizeBytes >= PROBE_BYTES_MIN && sizeBytes <= largest) return;
+    throw new UserError(
+      "bad-request",
+      sizeBytes < PROBE_BYTES_MIN
+        ? `a probe cannot have ${sizeBytes} bytes: what it tells needs ${PROBE_BYTES_MIN}`
+        : `a probe cannot have ${sizeBytes} bytes: the overlay's packets between these hosts have at most ${largest}`,
+      `use --size ${PROBE_BYTES_MIN} to ${largest}`,
+    );
+  }
+
+  async #measure(peer: PeerName, count: number, signal: AbortSignal, sizeBytes: number | undefined) {
     const { clock } = this.#ports;
     const control = new Samples();
     const byKind = new Map<PathKind, Samples>();
@@ -98,7 +123,7 @@ export class PeerPing implements GossipHandler {
       for (const path of this.#ports.probeable(peer)) {
         const samples = byKind.get(path.kind) ?? new Samples();
         byKind.set(path.kind, samples);
-        rounds.push(samples.take(this.#ports.probe(peer, path, ANSWER_MS)));
+        rounds.push(samples.take(this.#ports.probe(peer, path, ANSWER_MS, sizeBytes)));
       }
     }
     await Promise.all(rounds);

@@ -5,8 +5,11 @@
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
+//   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
+import { overLossyLine } from "../support/lossy-line.ts";
+import { benchInVm } from "./in-vm.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
@@ -42,12 +45,15 @@ async function main(): Promise<boolean> {
       });
     case "sleeve":
       return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
+    case "lossy":
+      console.log(await overLossyLine(Number(values.rounds), "program"));
+      return values.only !== "vm" || (await benchInVm("test/bench/lossy.guest.ts", 700));
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, mesh, connect or start`);
       process.exit(2);
   }
 }

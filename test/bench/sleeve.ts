@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sleeve beside the raw link, with and without segmentation in the link: clear, and sealed. All rows in turns within one run, medians of
+// The sleeve beside the raw link and other user-space networks, with and without segmentation in the link: clear, and sealed. All rows in turns within one run, medians of
 // the rounds; sender, both hosts and receiver share this machine's processors, so trust the ratios.
 
 import { Lab } from "../support/lab.ts";
@@ -7,7 +7,9 @@ import type { Container, Host } from "../support/lab-host.ts";
 import { waitFor } from "../support/wait.ts";
 import { statusOf } from "../support/weave.ts";
 import { median, table } from "./figures.ts";
+import { benchInVm } from "./in-vm.ts";
 import { Netbench, type Path } from "./netbench.ts";
+import { type End, missing, USERSPACE, userspacePath } from "./userspace.ts";
 
 export interface SleeveBenchOptions {
   readonly rounds: number;
@@ -79,6 +81,21 @@ export async function benchSleeve(options: SleeveBenchOptions): Promise<boolean>
       rows.push({ name: name + where, path, tcp1: [], tcp4: [], pps: [], pingUs: [] });
     }
   }
+  const skipped: string[] = [];
+  for (const of of USERSPACE) {
+    const reason = missing(of);
+    if (reason !== undefined) {
+      skipped.push(`${of.name}: ${reason}`);
+      continue;
+    }
+    const hosts = await pair(lab, ++number, true);
+    const ends = [1, 2].map((last) => ({
+      isFirst: last === 1,
+      underlay: `10.70.${number}.${last}`,
+      inside: `10.73.${number}.${last}`,
+    })) as [End, End];
+    rows.push({ name: of.name, path: await userspacePath(of, hosts, ends), tcp1: [], tcp4: [], pps: [], pingUs: [] });
+  }
   for (let round = 1; round <= options.rounds; round++) {
     process.stderr.write(`\rround ${round} of ${options.rounds} `);
     for (const { path, pingUs } of rows) pingUs.push((await bench.ping(path, PINGS)).medianUs);
@@ -98,5 +115,7 @@ export async function benchSleeve(options: SleeveBenchOptions): Promise<boolean>
     (median(tcp1) / raw).toFixed(3),
   ]);
   console.log(table(["path", "TCP 1 Gbit/s", "TCP 4 Gbit/s", "kpps", "ping us", "TCP 1 : raw"], cells));
+  for (const line of skipped) console.log(`not measured: ${line}`);
+  await benchInVm("test/bench/fastdp.guest.ts", 400);
   return true;
 }

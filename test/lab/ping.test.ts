@@ -48,6 +48,31 @@ test("a neighbour, by nickname, name and address: its path in use answers within
   );
 });
 
+test("a probe of full size, over every path; what does not fit is refused with what would", async () => {
+  const [h1] = hosts;
+  const [best] = (await ping(h1, "-c", "1", "h2")).paths;
+  const full = `${best?.mtuBytes}`;
+  const { paths, sizeBytes } = await ping(h1, "-c", "2", "--size", full, "h2");
+  expect([paths[0]?.probes, sizeBytes]).toMatchObject([{ sent: 2, received: 2 }, Number(full)]);
+  expect(await h1.weave("ping", "--size", `${Number(full) + 1}`, "h2")).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringMatching(
+      new RegExp(`cannot have ${Number(full) + 1} bytes: .* at most ${full}; use --size 8 to ${full}`),
+    ),
+  });
+  expect((await h1.weave("ping", "--size", "100", "h3")).stderr).toContain("only for a neighbour");
+});
+
+test("what the wire loses above a size is lost above that size only", async () => {
+  const [h1, h2] = hosts;
+  const hook = "type filter hook prerouting priority -500;\nudp dport 6784 meta length > 1300 drop;";
+  await h2.must(["nft", "-f", "-"], { stdin: `table inet narrow {\nchain small {\n${hook}\n}\n}` });
+  expect((await ping(h1, "-c", "1", "--size", "1200", "h2")).paths[0]?.probes).toMatchObject({ received: 1 });
+  expect((await ping(h1, "-c", "1", "--size", "1400", "h2")).paths[0]?.probes).toMatchObject({ received: 0 });
+  await h2.must(["nft", "delete", "table", "inet", "narrow"]);
+});
+
 test("a peer behind a neighbour: both hops with their transport, and its daemon's answer", async () => {
   const found = await ping(hosts[0], "-c", "2", "h3");
   expect(found).toMatchObject({ code: 0, answered: true, paths: [], routeEnd: "", control: { sent: 2, received: 2 } });

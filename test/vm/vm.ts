@@ -77,7 +77,8 @@ interface Outcome {
   readonly console: string;
 }
 
-async function runInVm(files: readonly string[], options: VmOptions): Promise<Outcome> {
+/** Runs them and tells what came out. */
+export async function runInVm(files: readonly string[], options: VmOptions): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), "wvm-"));
   const path = (name: string): string => join(directory, name);
   const { limitSeconds = 240, memoryMegabytes = 2048 } = options;

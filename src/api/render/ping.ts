@@ -7,7 +7,7 @@ export function renderPing(ping: PingResponse): string {
   const isDirect = ping.route.length === 1 && ping.routeEnd === "";
   const hops = isDirect ? [] : ping.route.map((hop, index) => row(`hop ${index + 1}`, hopWords(hop), hopText(hop)));
   const lines = [
-    `${peerText(ping.peer)}: ${summary(ping)}`,
+    `${peerText(ping.peer)}: ${summary(ping)}${ping.sizeBytes === null ? "" : `, probes of ${ping.sizeBytes} bytes`}`,
     ...ping.paths.map((path) => row("path", pathWords(path), pathText(path))),
     ...hops,
     row("control", "between the daemons", seriesText(ping.control)),

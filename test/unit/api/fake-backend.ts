@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A daemon for the tests of the faces: a fixed status, and a record of what it was asked to do.
 import type { AttachRequest, Backend, DetachRequest, ExposeRequest, RefusedTarget } from "../../../src/api/backend.ts";
-import type { PingResponse } from "../../../src/api/ping.ts";
+import type { PingRequest, PingResponse } from "../../../src/api/ping.ts";
 import type { ConnectionStatus, DataPathStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 
@@ -49,6 +49,7 @@ export function pingResponse(changes: Partial<PingResponse> = {}): PingResponse 
     apiVersion: 1,
     peer: HOST_B,
     answered: true,
+    sizeBytes: null,
     paths: [
       { ...path, inUse: true, state: "up", probes },
       {
@@ -200,8 +201,8 @@ export class FakeBackend implements Backend {
     this.calls.push(["removePeer", id, revoke]);
     return { revoked: revoke };
   }
-  async ping(peer: string, count: number): Promise<PingResponse> {
-    this.calls.push(["ping", peer, count]);
+  async ping({ peer, count, sizeBytes }: PingRequest): Promise<PingResponse> {
+    this.calls.push(["ping", peer, count, sizeBytes]);
     if (peer.startsWith("bad")) throw new UserError("not-found", `no peer '${peer}' is known`, "see 'weave status peers'");
     return this.pinged;
   }

@@ -205,10 +205,10 @@ describe("ping", () => {
       err: "",
       out: expect.stringContaining("(hostB): 1 hop\n"),
     });
-    expect((await daemon.run("ping", "-c", "1", "10.9.9.2:6783")).code).toBe(0);
+    expect((await daemon.run("ping", "-c", "1", "--size", "1430", "10.9.9.2:6783")).code).toBe(0);
     expect(daemon.backend.calls).toEqual([
-      ["ping", "hostB", 5],
-      ["ping", "10.9.9.2:6783", 1],
+      ["ping", "hostB", 5, undefined],
+      ["ping", "10.9.9.2:6783", 1, 1430],
     ]);
   });
   test("exits 1 when no data path answers, with the same text", async () => {
@@ -222,6 +222,11 @@ describe("ping", () => {
     for (const count of ["0", "101", "many", "-1"]) {
       expect((await daemon.run("ping", "-c", count, "hostB")).err).toStartWith(
         `weave ping: invalid value '${count}' for --count`,
+      );
+    }
+    for (const size of ["0", "65001", "full", "-1"]) {
+      expect((await daemon.run("ping", "--size", size, "hostB")).err).toStartWith(
+        `weave ping: invalid value '${size}' for --size`,
       );
     }
   });

@@ -57,8 +57,9 @@ class Chain {
       routes: () => this.#routes(self),
       pathOf: (name) => (Math.abs(name - self) === 1 ? pathStatus() : undefined),
       probeable: (name) => (Math.abs(name - self) === 1 ? [FASTDP, SLEEVE] : []),
-      probe: async (name, path) => {
-        this.probes.push(`${self} ${name} ${path.kind}`);
+      largestBytes: (name) => (Math.abs(name - self) === 1 ? 1_430 : undefined),
+      probe: async (name, path, _, sizeBytes) => {
+        this.probes.push(`${self} ${name} ${path.kind}${sizeBytes === undefined ? "" : ` ${sizeBytes}`}`);
         return this.rttOf(path);
       },
       channel: (handler) => {
@@ -78,9 +79,9 @@ class Chain {
   }
 
   /** From peer 1, to its end. */
-  async ping(to: number, count = 1, signal = new AbortController().signal) {
+  async ping(to: number, count = 1, signal = new AbortController().signal, sizeBytes?: number) {
     let isOver = false;
-    const result = this.pings.get(1)!.ping(peer(to), count, signal);
+    const result = this.pings.get(1)!.ping(peer(to), count, signal, sizeBytes);
     const watch = result.finally(() => {
       isOver = true;
     });
@@ -93,6 +94,22 @@ class Chain {
     return await result;
   }
 }
+
+describe("a size", () => {
+  const never = new AbortController().signal;
+  test("is that of each probe", async () => {
+    const chain = new Chain();
+    await chain.ping(2, 1, never, 1_430);
+    expect(chain.probes).toEqual(["1 2 fastdp 1430", "1 2 sleeve 1430"]);
+  });
+  test("that does not fit, that is too small for a probe, or of a peer further away is refused before anything is sent", async () => {
+    const chain = new Chain();
+    expect(chain.ping(2, 1, never, 1_431)).rejects.toThrow("at most 1430");
+    expect(chain.ping(2, 1, never, 7)).rejects.toThrow("needs 8");
+    expect(chain.ping(3, 1, never, 100)).rejects.toThrow("only for a neighbour");
+    expect(chain.probes).toEqual([]);
+  });
+});
 
 describe("a neighbour", () => {
   test("has each of its paths probed in each round, the one in use and the others", async () => {

@@ -14,6 +14,9 @@ path    sleeve encrypted   down         0/5 answered, loss 100%, no answer
 control between the daemons             4/5 answered, rtt min/avg/max 0.21/0.25/12.3 ms, loss 20%
 `);
 });
+test("the size of the probes, when it was chosen", () => {
+  expect(renderPing(pingResponse({ sizeBytes: 1430 }))).toStartWith("8a:3e:3e:3e:3e:4f(hostB): 1 hop, probes of 1430 bytes\n");
+});
 test("a peer further away: a line for each hop", () => {
   const hop = { transport: "fastdp", encrypted: false, mtuBytes: 1430, rttMs: 0.25 } as const;
   const route = [
