@@ -10,6 +10,7 @@ import { isIpv6 } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
+import { limitOffloads } from "./link-offloads.ts";
 import { type Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
 import { announceOrWarn } from "./plumber-announce.ts";
@@ -150,6 +151,8 @@ export class HostPlumber implements Plumber, Disposable {
     this.#tuneOnce(link, `guest ${withIpv6}`, () => {
       this.#step("settings of the guest end");
       tuneGuest(netns, plan.guestLink, withIpv6);
+      const made = guest.get(plan.guestLink);
+      if (made) limitOffloads(netns, made.index);
     });
     return link;
   }

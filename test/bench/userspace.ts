@@ -2,6 +2,7 @@
 // Other user-space networks from Debian, each between two hosts of a lab as its own manual sets two hosts up, encrypted, with the cipher it
 // takes by itself. Only those that are installed.
 import type { Host } from "../support/lab-host.ts";
+import { waitFor } from "../support/wait.ts";
 import type { Path } from "./netbench.ts";
 
 export interface Userspace {
@@ -10,6 +11,8 @@ export interface Userspace {
   readonly programs: readonly string[];
   /** Files, then the command that runs in the foreground, of the first or second host. */
   setUp(host: Host, own: End, other: End): Promise<readonly string[]>;
+  /** A link to which it gives no address itself. */
+  readonly bareLink?: string;
 }
 /** One of the two hosts. */
 export interface End {
@@ -93,6 +96,7 @@ firewall: { outbound: ${all}, inbound: ${all} }
 const fastd: Userspace = {
   name: "fastd, salsa2012+umac",
   programs: ["fastd"],
+  bareLink: "fastd0",
   async setUp(host, own, other) {
     if (own.isFirst) {
       const keys = `mkdir -p ${ROOT} && cd ${ROOT} && for it in a b; do fastd --machine-readable --generate-key >$it.secret; done && for it in a b; do echo "secret \\"$(cat $it.secret)\\";" | fastd --machine-readable --show-key -c - >$it.public; done`;
@@ -108,7 +112,6 @@ method "salsa2012+umac";
 mtu 1406;
 bind ${own.underlay}:10000;
 secret "${secret}";
-on up "ip address add ${own.inside}/${INSIDE_BITS} dev fastd0; ip link set fastd0 up";
 peer "other" { key "${key}"; remote ${other.underlay} port 10000; }
 `;
     await write(host, `${ROOT}/fastd.conf`, config);
@@ -159,6 +162,16 @@ export async function userspacePath(of: Userspace, hosts: readonly [Host, Host],
   const [first, second] = ends;
   const commands = [await of.setUp(from, first, second), await of.setUp(to, second, first)] as const;
   const running = [from.background(commands[0]), to.background(commands[1])];
+  const { bareLink } = of;
+  if (bareLink !== undefined) {
+    for (const [host, { inside }] of [
+      [from, first],
+      [to, second],
+    ] as const) {
+      await waitFor(`link ${bareLink}`, async () => (await host.run(["ip", "link", "set", bareLink, "up"])).code === 0);
+      await host.must(["ip", "address", "add", `${inside}/${INSIDE_BITS}`, "dev", bareLink]);
+    }
+  }
   if (await from.reaches(second.inside, 15_000)) return { from, to, address: second.inside };
   const said = running.map(({ stdout, stderr }) => `${stdout}\n${stderr}`.slice(-1_500)).join("\n---\n");
   throw new Error(`${of.name} does not connect two hosts: ${said}`);

@@ -16,6 +16,7 @@ import { BPF_PROGRAM, DLT_EN10MB, PCAP_D, PCAP_ERRBUF_SIZE, PCAP_PKTHDR, PCAP_ST
 import { IFA, IFA_F, IFADDRMSG } from "../../../native/netlink/address.ts";
 import { NLATTR, NLM_F, NLMSG, NLMSGHDR } from "../../../native/netlink/codec.ts";
 import { NLMSGERR } from "../../../native/netlink/error.ts";
+import * as ethtool from "../../../native/netlink/ethtool.ts";
 import { GENLMSGHDR } from "../../../native/netlink/generic.ts";
 import * as link from "../../../native/netlink/link-attributes.ts";
 import { RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
@@ -58,6 +59,7 @@ const HEADERS = [
   "linux/fib_rules.h",
   "linux/time_types.h",
   "linux/virtio_net.h",
+  "linux/ethtool_netlink.h",
   "sys/uio.h",
 ];
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
@@ -209,6 +211,13 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   WG_KEY_LEN: wireguard.WG_KEY_LEN,
   ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
   ...prefixed("WG_CMD_", wireguard.WG_CMD),
+  ...prefixed("ETHTOOL_MSG_", ethtool.ETHTOOL_MSG),
+  ...prefixed("ETHTOOL_A_HEADER_", ethtool.ETHTOOL_A_HEADER),
+  ...prefixed("ETHTOOL_FLAG_", ethtool.ETHTOOL_FLAG),
+  ...prefixed("ETHTOOL_A_FEATURES_", ethtool.ETHTOOL_A_FEATURES),
+  ...prefixed("ETHTOOL_A_BITSET_", ethtool.ETHTOOL_A_BITSET),
+  ...prefixed("ETHTOOL_A_BITSET_BITS_", ethtool.ETHTOOL_A_BITSET_BITS),
+  ...prefixed("ETHTOOL_A_BITSET_BIT_", ethtool.ETHTOOL_A_BITSET_BIT),
   ...prefixed("WGDEVICE_A_", wireguard.WGDEVICE_A),
   ...prefixed("WGPEER_A_", wireguard.WGPEER_A),
   ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
