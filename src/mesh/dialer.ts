@@ -19,6 +19,8 @@ const DIALS_MAX = 32;
 /** After a connection was lost. */
 const REDIAL_MIN_MS = 50;
 const REDIAL_SPREAD_MS = 100;
+/** For so long after that its dials are repeated as quickly: a daemon that starts anew is back soon, and a sleeve waits for it. */
+const RETURN_MS = 2_000;
 
 type State =
   | { readonly is: "waiting"; readonly at: Instant; readonly retryAtMs: number }
@@ -56,6 +58,8 @@ interface Slot extends Attempt {
   /** The reason last told; empty: none since it worked. */
   told: string;
   turn: number;
+  /** Until then it may just be starting anew. */
+  returnsUntil: Instant;
   timer: Disposable | undefined;
   dial: Disposable | undefined;
 }
@@ -107,6 +111,7 @@ export class Dialer {
       lastAddress: "",
       told: "",
       turn: 0,
+      returnsUntil: Number.NEGATIVE_INFINITY,
       timer: undefined,
       dial: undefined,
     };
@@ -140,8 +145,8 @@ export class Dialer {
         this.#enter(slot, { is: "satisfied" });
       }
       if (!isSatisfied && slot.state.is === "satisfied") {
-        const shortMs = REDIAL_MIN_MS + this.#ports.random.below(REDIAL_SPREAD_MS);
-        this.#wait(slot, slot.failures > 0 ? backoffMs(this.#ports.random, slot.failures) : shortMs);
+        if (slot.failures === 0) slot.returnsUntil = this.#ports.clock.now() + RETURN_MS;
+        this.#wait(slot, slot.failures > 0 ? backoffMs(this.#ports.random, slot.failures) : this.#shortPauseMs());
       }
     }
   }
@@ -221,11 +226,16 @@ export class Dialer {
 
   /** The other addresses of one peer are tried without a pause. */
   #missed(slot: Slot, reason: string, choices: number): void {
-    if (slot.turn % choices === 0) this.#fail(slot, reason, false);
-    else {
+    if (slot.turn % choices !== 0) {
       slot.reason = reason;
       this.#wait(slot, 0);
-    }
+    } else if (this.#ports.clock.now() < slot.returnsUntil) {
+      slot.reason = reason;
+      this.#wait(slot, this.#shortPauseMs());
+    } else this.#fail(slot, reason, false);
+  }
+  #shortPauseMs(): number {
+    return REDIAL_MIN_MS + this.#ports.random.below(REDIAL_SPREAD_MS);
   }
 
   #reached(slot: Slot, link: Link): void {

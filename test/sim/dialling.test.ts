@@ -80,6 +80,17 @@ test("a peer whose daemon ended is one connection, with the reason why nobody an
   for (const event of ["control connection lost", "control connection back"]) expect(told(here, event)).toHaveLength(1);
 });
 
+test("a daemon that is started anew soon is connected to its neighbour again at once", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { world, hosts } = meshAtRest(2, seed);
+    const [here, there] = hosts as [SimHost, SimHost];
+    here.kill();
+    world.run(300);
+    here.start([], { restored: true });
+    world.runUntil(() => there.mesh?.view().connections[0]?.control === "up", 160, `connected again, seed ${seed}`);
+  }
+});
+
 test("our own address among the targets is one failed target, not a stranger that was turned away as well", () => {
   const world = new World(4);
   const host = world.addHost();

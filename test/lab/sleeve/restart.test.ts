@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sleeve lives in the daemon, so what it carries stops with it, until a new daemon has a control connection. A TCP flow lives through that.
+// The sleeve lives in the daemon, so what it carries stops with it. A daemon that is killed and started anew is back before a TCP flow notices
+// more than a few lost segments: its neighbours dial it without a pause, and the first thing they agree on is the sleeve.
 import { expect, test } from "bun:test";
 import { Lab } from "../../support/lab.ts";
 import { PingRun, StreamRun } from "../../support/traffic.ts";
 import { attachEverywhere, launch, waitForMesh } from "../../support/weave.ts";
 
 const FLAGS = ["--no-fastdp", "--password", "horse"];
-/** From the first lost packet to the next answer, in the best of all restarts; a busy machine makes any one of them longer. The daemon that dials
- *  is back in under 300 ms; one that is dialled waits for the other's next attempt, up to a second after a refused one. */
-const GAP_MS = { h1: 1_500, h2: 300 } as const;
+/** From the first lost packet to the next answer, in the best of all restarts; a busy machine makes any one of them longer. */
+const GAP_MS = 300;
 
-test("kill -9 and a new daemon under a TCP stream, at either end: the flow lives, the gap is short", async () => {
+test("kill -9 and a new daemon under a TCP stream, at either end: the flow lives, the gap is under 300 ms", async () => {
   await using lab = await Lab.with({ hosts: ["h1", "h2"], segments: [["h1", "h2"]] });
   const [h1, h2] = [lab.host("h1"), lab.host("h2")];
   await launch(h1, ...FLAGS);
@@ -31,5 +31,5 @@ test("kill -9 and a new daemon under a TCP stream, at either end: the flow lives
     gaps.get(host.name)?.push((await ping.stop()).outageMs);
   }
   console.log(`gaps in ms: ${JSON.stringify(Object.fromEntries(gaps))}`);
-  for (const host of ["h1", "h2"] as const) expect(Math.min(...(gaps.get(host) ?? []))).toBeLessThan(GAP_MS[host]);
+  for (const all of gaps.values()) expect(Math.min(...all)).toBeLessThan(GAP_MS);
 }, 120_000);
