@@ -119,6 +119,13 @@ export class Names implements Disposable {
     return this.#own.entries();
   }
 
+  /** Names that can be looked up, at each address. */
+  get size(): number {
+    let size = this.#own.size;
+    for (const [origin, { replica }] of this.#others) if (this.#present.has(origin)) size += replica.size;
+    return size;
+  }
+
   /** Of all peers that are here, tombstones with them. */
   list(): EntryView[] {
     const here = [...this.#others].filter(([origin]) => this.#present.has(origin));
