@@ -125,8 +125,9 @@ export class DnsService implements AsyncDisposable, ContainerNames {
   /** Servers that are asked for all other names. */
   upstream(): readonly Ip[] {
     const own = this.#server?.listen;
-    const isOurs = (ip: Ip): boolean =>
-      own?.port === DNS_PORT && (ip === own.host || (WILDCARDS.includes(own.host) && this.#isOwn(ip)));
+    if (own?.port !== DNS_PORT) return this.#resolvConf.servers();
+    const hasAll = WILDCARDS.includes(own.host);
+    const isOurs = (ip: Ip): boolean => ip === own.host || (hasAll && (this.#isOwn(ip) || contain(LOOPBACK, ip)));
     return this.#resolvConf.servers().filter((ip) => !isOurs(ip));
   }
 
@@ -211,7 +212,7 @@ export class DnsService implements AsyncDisposable, ContainerNames {
     const server = await DnsServer.open(wanted, {
       zone: this.#zone,
       forward: (request, question, transport) => this.#upstream.ask(request, question, transport),
-      serves: (source) => this.#isOwn(source) || this.#served.some((subnet) => cidrContains(subnet, source)),
+      serves: (source) => this.#isOwn(source) || contain(this.#served, source),
       clock,
       queries: counters.family("weave_dns_queries_total", "Questions answered, by outcome.", "outcome"),
       dropped: counters.family("weave_dns_dropped_total", "Questions and connections of clients that were not answered."),
@@ -238,6 +239,10 @@ export class DnsService implements AsyncDisposable, ContainerNames {
     const linkIndex = ours ?? (listens !== undefined && links.get(listens)?.loopback === false ? listens : undefined);
     return linkIndex === undefined ? undefined : { linkIndex, server, domain: this.domain.text };
   }
+}
+
+function contain(subnets: readonly Cidr[], ip: Ip): boolean {
+  return subnets.some((subnet) => cidrContains(subnet, ip));
 }
 
 /** Where there is no name service. */
