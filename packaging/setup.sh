@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm]`, without a word: build and test. `vm` is part of `test`, but
+# Brings what a job needs on this machine: `setup.sh [run|build|test|demo|vm|dns]`, without a word: build and test. `vm` is part of `test`, but
 # where it cannot be had only the tests in virtual machines are skipped.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
@@ -53,6 +53,12 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
+# For `npm run bench -- dns` only.
+readonly DNS=(
+  "cmd dnsmasq dnsmasq-base"
+  "cmd unbound unbound"
+  "cmd dnsperf dnsperf"
+)
 readonly VM_DIRECTORY=dist/vm
 
 needs=()
@@ -62,8 +68,9 @@ case "$job" in
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}") ;;
   vm) needs=("${VM[@]}") ;;
+  dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, test, demo or vm" >&2
+    echo "setup: unknown job '$job'; use run, build, test, demo, vm or dns" >&2
     exit 2
     ;;
 esac

@@ -3,10 +3,12 @@
 // outlives the run.
 //   paths    the data path table (the default)      --rounds N --ms N --only part,part
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
+//   dns      the name server beside others          --rounds N --ms N
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
+import { benchDns } from "./dns.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
@@ -42,12 +44,14 @@ async function main(): Promise<boolean> {
       });
     case "sleeve":
       return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
+    case "dns":
+      return await benchDns({ rounds: Number(values.rounds), seconds: Math.max(1, Math.round(Number(values.ms) / 200)) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, dns, mesh, connect or start`);
       process.exit(2);
   }
 }
