@@ -64,14 +64,16 @@ export function readQuestion(bytes: Uint8Array): { readonly question: Question }
   return { question: { id: readUint16(bytes, 0), flags, key, type, class: klass, end, ednsBytes } };
 }
 
+/** Where a name is made lower case; used within one call only. */
+const scratch = Buffer.alloc(256);
+
 /** Lower case without looking at labels: their lengths, at most 63, are below the letters. */
 function keyAt(bytes: Uint8Array, from: number, to: number): NameKey {
-  let text = "";
   for (let at = from; at < to; at++) {
     const byte = bytes[at]!;
-    text += String.fromCharCode(byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte);
+    scratch[at - from] = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
   }
-  return text as NameKey;
+  return scratch.toString("latin1", 0, to - from) as NameKey;
 }
 
 /** End of an uncompressed name; in the first question there is nothing a pointer could point to. */
@@ -148,7 +150,7 @@ export function writeAnswer(
     count++;
   }
   const reply = new Uint8Array(question.end + used + (hasEdns ? OPT_BYTES : 0));
-  reply.set(request.subarray(0, question.end));
+  for (let at = 0; at < question.end; at++) reply[at] = request[at]!; // so few bytes that a view for `set` costs more
   const cut = count < answers.length ? FLAG.truncated : 0;
   const authority = options.authoritative ? FLAG.authoritative : 0;
   writeHeader(reply, (question.flags & FLAG.wanted) | cut | authority | options.rcode, [1, count, hasEdns ? 1 : 0]);
@@ -169,7 +171,7 @@ function writeHeader(reply: Uint8Array, flags: number, counts: readonly [number,
   const all = flags | FLAG.reply | FLAG.available;
   reply[2] = all >> 8;
   reply[3] = all & 0xff;
-  reply.fill(0, 4, HEADER_BYTES);
+  reply[4] = reply[8] = reply[9] = reply[10] = 0;
   reply[5] = counts[0];
   reply[6] = counts[1] >> 8;
   reply[7] = counts[1] & 0xff;
@@ -188,7 +190,7 @@ function writeRecord(reply: Uint8Array, start: number, { type, data }: Answer, t
   put(ttlSeconds >>> 16);
   put(ttlSeconds & 0xffff);
   put(data.length);
-  reply.set(data, at);
+  for (let index = 0; index < data.length; index++) reply[at + index] = data[index]!;
   return at + data.length;
 }
 
