@@ -9,6 +9,8 @@ import type { Log } from "../runtime/log.ts";
 
 const RUNTIME_DIRECTORY = "/run/systemd/resolve";
 const CALL_MS = 5_000;
+/** Equals no plan, so that the next look tries again. */
+const FAILED = "failed";
 const AF_INET = 2;
 const AF_INET6 = 10;
 
@@ -36,6 +38,7 @@ export class Resolved implements AsyncDisposable {
   readonly #log: Log;
   readonly #clock: Clock;
   #told = "";
+  #trouble = "";
   #linkIndex: number | undefined;
   #turn: Promise<void> = Promise.resolve();
 
@@ -44,7 +47,7 @@ export class Resolved implements AsyncDisposable {
     this.#clock = ports.clock;
   }
 
-  /** Makes it so, when it is not known to be so; undefined takes it back. Failures are logged once: names then resolve in containers only. */
+  /** Makes it so, when it is not known to be so; undefined takes it back. Failures are logged once and tried again by the next call. */
   apply(plan: ResolvedPlan | undefined): Promise<void> {
     this.#turn = this.#turn.then(() => this.#apply(plan));
     return this.#turn;
@@ -65,8 +68,12 @@ export class Resolved implements AsyncDisposable {
       this.#linkIndex = wanted.linkIndex;
       for (const call of resolvedCalls(wanted)) await this.#call(call);
       this.#log.info("systemd-resolved asks us for names", { domain: wanted.domain });
+      this.#trouble = "";
     } catch (thrown) {
-      this.#log.warn("systemd-resolved cannot be told of our names", { reason: errorText(thrown) });
+      const reason = errorText(thrown);
+      if (reason !== this.#trouble) this.#log.warn("systemd-resolved cannot be told of our names", { reason });
+      this.#trouble = reason;
+      this.#told = FAILED;
     }
   }
 
