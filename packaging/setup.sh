@@ -60,6 +60,7 @@ readonly DNS=(
   "cmd dnsperf dnsperf"
 )
 readonly VM_DIRECTORY=dist/vm
+readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
 case "$job" in
@@ -161,11 +162,23 @@ fetch_kernel() {
   echo "$release" >"$VM_DIRECTORY/release"
 }
 
+# systemd-resolved for one test. Unpacked, not installed: installed it would take over this machine's resolv.conf.
+fetch_resolved() {
+  [[ -e "$RESOLVED_DIRECTORY/lib/systemd/systemd-resolved" ]] && return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 || return 1
+  local work="$RESOLVED_DIRECTORY.new"
+  rm -rf "$work" "$RESOLVED_DIRECTORY"
+  mkdir -p "$work"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root systemd-resolved >&2 && dpkg -x systemd-resolved_*.deb .) || return 1
+  mv "$work" "$RESOLVED_DIRECTORY"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
     test | all)
+      fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       ;;
   esac
