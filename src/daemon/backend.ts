@@ -40,17 +40,20 @@ export interface BackendParts {
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
   /** undefined: there is no name service on this host. */
-  readonly dns:
-    | {
-        readonly backend: DnsBackend;
-        status(): DnsStatus;
-        name(fqdn: string, addresses: readonly Ip[]): readonly string[];
-        hidden(addresses: readonly Ip[]): void;
-      }
-    | undefined;
+  readonly dns: DnsParts | undefined;
   readonly counters: Parameters<typeof renderMetrics>[1];
   /** As of now; undefined: nothing is counted. */
   transports(): Promise<TransportStats>;
+}
+
+export interface DnsParts {
+  readonly backend: DnsBackend;
+  status(): DnsStatus;
+  /** @throws {UserError} it is no host name */
+  check(fqdn: string): void;
+  /** The host's own addresses are called that. Returns what the operator should know. */
+  name(fqdn: string, addresses: readonly Ip[]): readonly string[];
+  hidden(addresses: readonly Ip[]): void;
 }
 
 export function createBackend(parts: BackendParts): Backend {
@@ -113,6 +116,7 @@ export function createBackend(parts: BackendParts): Backend {
           "it runs with --no-dns",
         );
       }
+      if (fqdn !== undefined) parts.dns?.check(fqdn);
       const exposed = await exposer.expose(rest);
       const named = fqdn === undefined ? [] : parts.dns?.name(fqdn, exposed.addresses);
       return { ...exposed, warnings: [...exposed.warnings, ...(named ?? [])] };

@@ -14,6 +14,7 @@ import { formatPeerName } from "../mesh/peer-name.ts";
 import { formatIpPort } from "../net/endpoint.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import { UserError } from "../runtime/errors.ts";
+import type { DnsParts } from "./backend.ts";
 import type { DnsService } from "./dns.ts";
 
 export interface DnsBackendParts {
@@ -112,16 +113,16 @@ async function ownerOf({ dns, attacher, docker }: DnsBackendParts, word: string)
 }
 
 /** What the backend of the whole API needs besides: names of the host's own addresses. */
-export function hostNames({ dns }: Pick<DnsBackendParts, "dns">) {
+export function hostNames({ dns }: Pick<DnsBackendParts, "dns">): Omit<DnsParts, "backend" | "status"> {
   return {
-    /** Returns what the operator should know. */
-    name(fqdn: string, addresses: readonly Ip[]): readonly string[] {
+    check: (fqdn) => void dns.readName(fqdn),
+    name(fqdn, addresses) {
       const name = dns.readName(fqdn);
       if (!name) return [`'${fqdn}' does not lie in ${dns.domain.text}, so no name was added`];
       dns.add(name, EXPOSE_OWNER, addresses);
       return [];
     },
-    hidden: (addresses: readonly Ip[]) => void dns.names.remove({ container: EXPOSE_OWNER, addresses }),
+    hidden: (addresses) => dns.withdraw(EXPOSE_OWNER, addresses),
   };
 }
 

@@ -143,8 +143,14 @@ export class DnsService implements AsyncDisposable, ContainerNames {
     }
   }
 
+  /** Never throws: what could not be written now is swept away within half a minute. */
   withdraw(owner: string, addresses: readonly Ip[]): void {
-    this.names.remove({ container: owner, addresses });
+    try {
+      this.names.remove({ container: owner, addresses });
+    } catch (thrown) {
+      if (!(thrown instanceof UserError)) throw thrown;
+      this.#ports.log.warn("names could not be removed", { container: owner, reason: thrown.message });
+    }
   }
 
   nameOf({ name, container }: NamedTarget): DomainName | undefined {
@@ -177,7 +183,7 @@ export class DnsService implements AsyncDisposable, ContainerNames {
       if (trouble !== this.#trouble) this.#ports.log.warn("names are not answered", { reason: trouble });
       this.#trouble = trouble;
     }
-    await this.#resolved.apply(this.#resolvedPlan());
+    void this.#resolved.apply(this.#resolvedPlan()); // a bus that hangs holds nothing up
   }
 
   #readNetworks(): void {

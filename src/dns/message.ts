@@ -201,12 +201,13 @@ function writeOpt(reply: Uint8Array, at: number): void {
   reply[at + 4] = EDNS_BYTES & 0xff;
 }
 
-/** Whether `reply` answers this request: the same id and question, case included. */
+/** Whether `reply` answers this request: the same id and question, whatever the case of its name. */
 export function repliesTo(reply: Uint8Array, request: Uint8Array, questionEnd: number): boolean {
   if (reply.length < questionEnd || !((reply[2] ?? 0) & 0x80) || readUint16(reply, 4) !== 1) return false;
   if (reply[0] !== request[0] || reply[1] !== request[1]) return false;
-  for (let at = HEADER_BYTES; at < questionEnd; at++) if (reply[at] !== request[at]) return false;
-  return true;
+  const nameEnd = questionEnd - 4;
+  for (let at = nameEnd; at < questionEnd; at++) if (reply[at] !== request[at]) return false;
+  return keyAt(reply, HEADER_BYTES, nameEnd) === keyAt(request, HEADER_BYTES, nameEnd);
 }
 
 /** The code of an answer. */

@@ -4,10 +4,11 @@
 import type { PeerName } from "../mesh/peer-name.ts";
 import type { Gossip, GossipHandler } from "../mesh/ports.ts";
 import { type Clock, every, type Instant } from "../runtime/clock.ts";
+import { UserError } from "../runtime/errors.ts";
 import { CHANGES_MAX, decodeDeltas, decodeDigest, EPOCH_MAX, encodeDeltas, encodeDigest, type OriginDelta } from "./codec.ts";
 import { Directory } from "./directory.ts";
 import { type Entry, type EntryView, EXTERN_OWNER, entryKey } from "./entry.ts";
-import { type Delta, Replica } from "./replica.ts";
+import { type Delta, ENTRIES_MAX, Replica } from "./replica.ts";
 
 export const NAMES_CHANNEL = "names";
 /** How long the names of a peer that is away are kept for its return. */
@@ -83,12 +84,19 @@ export class Names implements Disposable {
     }
   }
 
-  /** Adds and removes own names in one step; those that are so already are nothing. Returns how many changed. */
+  /** Adds and removes own names in one step; those that are so already are nothing. Returns how many changed.
+   *  @throws {UserError} too many, or they cannot be written; then nothing has changed */
   change(added: readonly Entry[], removed: readonly Entry[] = []): number {
     const gone = removed.filter((entry) => this.#own.has(entry));
     const keys = new Set(gone.map(entryKey));
     const fresh = added.filter((entry) => !this.#own.has(entry) || keys.has(entryKey(entry)));
     if (fresh.length === 0 && gone.length === 0) return 0;
+    if (fresh.length > gone.length && this.#own.size + fresh.length - gone.length > ENTRIES_MAX) {
+      throw new UserError(
+        "unavailable",
+        `this host has ${this.#own.size} names already, and no more than ${ENTRIES_MAX} are possible`,
+      );
+    }
     this.#ports.journal.change(fresh, gone);
     const { seen: from } = this.#own.standing;
     this.#own.write(fresh, gone);

@@ -32,20 +32,16 @@ export class ResolvConf {
     const now = this.#clock.now();
     if (now - this.#checkedAt < CHECK_MS) return this.#servers;
     this.#checkedAt = now;
-    const found = statSync(this.path, { throwIfNoEntry: false });
-    const mark = found ? `${found.ino} ${found.mtimeMs} ${found.size}` : "";
-    if (mark !== this.#mark) {
-      this.#servers = found?.isFile() && found.size <= FILE_MAX_BYTES ? parseResolvConf(readText(this.path)) : [];
+    try {
+      const { ino, mtimeMs, size } = statSync(this.path);
+      const mark = `${ino} ${mtimeMs} ${size}`;
+      if (mark === this.#mark) return this.#servers;
       this.#mark = mark;
+      this.#servers = size <= FILE_MAX_BYTES ? parseResolvConf(readFileSync(this.path, "utf8")) : [];
+    } catch {
+      this.#mark = ""; // not there, or closed to us: there are no servers until it can be read
+      this.#servers = [];
     }
     return this.#servers;
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // gone or closed to us in between: there are no servers until it changes again
   }
 }
