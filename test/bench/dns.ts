@@ -14,6 +14,7 @@ import type { Host } from "../support/lab-host.ts";
 import { waitFor } from "../support/wait.ts";
 import { launch } from "../support/weave.ts";
 import { median, table } from "./figures.ts";
+import { processorSeconds } from "./mesh.ts";
 
 const SIZES = [10, 10_000, 100_000];
 const SETUP = new URL("../../packaging/setup.sh", import.meta.url).pathname;
@@ -79,14 +80,19 @@ function entriesOf(count: number): Entry[] {
 interface Figure {
   readonly perSecond: number;
   readonly latencyUs: number;
+  /** Processor time of the server, which other work on the machine changes little. */
+  readonly costUs: number;
 }
 
-async function measure(host: Host, port: number, seconds: number, transport: "udp" | "tcp"): Promise<Figure> {
+async function measure(host: Host, { name, port }: Server, seconds: number, transport: "udp" | "tcp"): Promise<Figure> {
   const load = ["-c", "4", "-q", "200", "-l", `${seconds}`, "-m", transport];
+  const pid = host.processes().find(({ command }) => command[0]?.endsWith(name) && command[1] !== "stop")?.pid ?? 0;
+  const before = processorSeconds(pid);
   const text = await host.must(["dnsperf", "-s", "127.0.0.1", "-p", `${port}`, "-d", "/run/questions", ...load]);
   const number = (label: string): number => Number(new RegExp(`${label}:\\s+([\\d.]+)`).exec(text)?.[1] ?? Number.NaN);
   if (!/Response codes:\s+NOERROR \d+ \(100\.00%\)/.test(text)) throw new Error(`wrong answers from port ${port}:\n${text}`);
-  return { perSecond: number("Queries per second"), latencyUs: 1e6 * number("Average Latency \\(s\\)") };
+  const costUs = (1e6 * (processorSeconds(pid) - before)) / number("Queries completed");
+  return { perSecond: number("Queries per second"), costUs, latencyUs: 1e6 * number("Average Latency \\(s\\)") };
 }
 
 /** dnsperf says so when the server knows the first name. */
@@ -117,7 +123,7 @@ async function benchSize(count: number, options: DnsOptions): Promise<string[][]
   for (const transport of ["udp", "tcp"] as const) {
     const figures = new Map<string, Figure[]>(SERVERS.map(({ name }) => [name, []]));
     for (let round = 0; round < options.rounds; round++) {
-      for (const { name, port } of SERVERS) figures.get(name)?.push(await measure(host, port, options.seconds, transport));
+      for (const server of SERVERS) figures.get(server.name)?.push(await measure(host, server, options.seconds, transport));
     }
     rows.push(...rowsOf(count, transport, figures));
   }
@@ -129,13 +135,15 @@ function rowsOf(count: number, transport: string, figures: ReadonlyMap<string, r
     name,
     perSecond: median(all.map((one) => one.perSecond)),
     latencyUs: median(all.map((one) => one.latencyUs)),
+    costUs: median(all.map((one) => one.costUs)),
   }));
   const best = Math.max(...medians.filter(({ name }) => name !== "weave").map(({ perSecond }) => perSecond));
-  return medians.map(({ name, perSecond, latencyUs }) => [
+  return medians.map(({ name, perSecond, latencyUs, costUs }) => [
     `${count} names, ${transport}, ${name}`,
     perSecond.toFixed(0),
     latencyUs.toFixed(0),
     (perSecond / best).toFixed(2),
+    costUs.toFixed(1),
   ]);
 }
 
@@ -153,6 +161,6 @@ export async function benchDns(options: DnsOptions): Promise<boolean> {
   }
   const rows: string[][] = [];
   for (const count of SIZES) rows.push(...(await benchSize(count, options)));
-  console.log(table(["", "answers/s", "latency µs", "of the faster other"], rows));
+  console.log(table(["", "answers/s", "latency µs", "of the faster other", "CPU µs per answer"], rows));
   return true;
 }
