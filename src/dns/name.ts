@@ -54,12 +54,6 @@ export function wireName({ text }: Pick<DomainName, "text">): Uint8Array {
   return Uint8Array.from(`${wire}\0`, (character) => character.charCodeAt(0));
 }
 
-/** `web.weave.local.` below `weave.local.` is `web`. */
-export function stripDomain(text: string, domain: string): string {
-  const suffix = `.${domain}`.toLowerCase();
-  return text.toLowerCase().endsWith(suffix) ? text.slice(0, -suffix.length) : text;
-}
-
 /** The name a container or namespace gets: its own host name when that lies in the domain; a host name in another domain keeps it out of
  *  ours; without a domain, its host name when somebody chose one, else what people call it. undefined: none of these is a host name. */
 export function nameOfTarget(

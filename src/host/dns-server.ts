@@ -262,6 +262,7 @@ function cannotListen({ host, port }: DnsListen, thrown: unknown): UserError {
       : code === "EADDRNOTAVAIL"
         ? "it is not an address of this host"
         : errorText(thrown);
-  const hint = `see who holds it: ss -lnptu 'sport = :${port}'; or choose another with --dns-listen-address, or none with --no-dns`;
+  const look = code === "EADDRINUSE" ? `see who holds it: ss -lnptu 'sport = :${port}'; or ` : "";
+  const hint = `${look}choose another with --dns-listen-address, or none with --no-dns`;
   return new UserError("unavailable", `cannot answer DNS on ${where}: ${why}`, hint, { cause: thrown });
 }

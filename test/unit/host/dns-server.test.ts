@@ -8,7 +8,7 @@ import dnsPacket from "dns-packet";
 import { Directory } from "../../../src/dns/directory.ts";
 import { parseName } from "../../../src/dns/name.ts";
 import { Zone } from "../../../src/dns/zone.ts";
-import { DnsServer } from "../../../src/host/dns-server.ts";
+import { DnsServer, type DnsServerPorts } from "../../../src/host/dns-server.ts";
 import { framed, MessageReader } from "../../../src/host/dns-stream.ts";
 import { Upstream } from "../../../src/host/dns-upstream.ts";
 import { parseResolvConf, ResolvConf } from "../../../src/host/resolv-conf.ts";
@@ -66,20 +66,18 @@ async function serverWith(options: { servers?: readonly number[]; serves?: boole
     outcomes,
   });
   const port = await freePort();
-  const server = await DnsServer.open(
-    { host: LOOPBACK, port },
-    {
-      zone,
-      forward: (request, question, transport) => upstream.ask(request, question, transport),
-      serves: () => options.serves ?? true,
-      clock: systemClock,
-      queries,
-      dropped,
-    },
-  );
+  const ports: DnsServerPorts = {
+    zone,
+    forward: (request, question, transport) => upstream.ask(request, question, transport),
+    serves: () => options.serves ?? true,
+    clock: systemClock,
+    queries,
+    dropped,
+  };
+  const server = await DnsServer.open({ host: LOOPBACK, port }, ports);
   opened.push(server);
   const count = (family: { read(): ReadonlyMap<string, number> }, label: string): number => family.read().get(label) ?? 0;
-  return { port, queries, dropped, outcomes, count, directory };
+  return { port, ports, queries, dropped, outcomes, count, directory };
 }
 async function freePort(): Promise<number> {
   const socket = await Bun.udpSocket({ hostname: "127.0.0.1" });
@@ -168,6 +166,19 @@ describe("clients", () => {
     const udp = await client(port);
     for (let size = 0; size < 300; size++) udp.send(crypto.getRandomValues(new Uint8Array(size)));
     expect(addressesIn(await udp.ask(queryOf("web.weave.local", 77)))).toEqual(["10.32.0.1"]);
+  });
+});
+
+test("an address that cannot be had is told with the reason", async () => {
+  const { port, ports } = await serverWith();
+  const open = (host: string, on: number) =>
+    DnsServer.open({ host: parseIp(host)!, port: on }, ports).catch((thrown: unknown) => thrown);
+  expect(await open("127.0.0.1", port)).toMatchObject({
+    message: `cannot answer DNS on 127.0.0.1:${port}: another name server has it`,
+  });
+  expect(await open("192.0.2.1", port)).toMatchObject({
+    message: `cannot answer DNS on 192.0.2.1:${port}: it is not an address of this host`,
+    hint: "choose another with --dns-listen-address, or none with --no-dns",
   });
 });
 
