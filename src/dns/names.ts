@@ -98,12 +98,11 @@ export class Names implements Disposable {
       );
     }
     this.#ports.journal.change(fresh, gone);
-    const { seen: from } = this.#own.standing;
-    this.#own.write(fresh, gone);
+    const delta = this.#own.write(fresh, gone);
     for (const entry of gone) this.directory.remove(String(this.#self), entry);
     for (const entry of fresh) this.directory.add(String(this.#self), entry);
     this.#digest = undefined;
-    if (this.#isTold) this.#tell(from);
+    if (this.#isTold) this.#tell(delta);
     return fresh.length + gone.length;
   }
 
@@ -219,19 +218,17 @@ export class Names implements Disposable {
   /** Also when there is none: that is what ends the names of the last life. */
   #tellAll(): void {
     this.#digest = undefined;
-    this.#tell(0);
-    if (this.#own.size > 0) return;
     const { epoch, seen, floor } = this.#own.standing;
-    this.#gossip.broadcast(encodeDeltas([{ origin: this.#self, epoch, from: 0, to: seen, floor, changes: [] }]));
+    this.#tell({ epoch, from: 0, to: seen, floor, changes: this.#own.changes().sort((a, b) => a.version - b.version) });
   }
 
-  #tell(from: number): void {
-    const { epoch, floor } = this.#own.standing;
-    for (let at = from; ; ) {
-      const delta = this.#own.since({ epoch, seen: at, floor }, CHANGES_MAX);
-      if (!delta) return;
-      this.#gossip.broadcast(encodeDeltas([{ origin: this.#self, ...delta }]));
-      at = delta.to;
+  /** In parts that fit a message. */
+  #tell({ epoch, from, to, floor, changes }: Delta): void {
+    for (let at = 0, begins = from; at === 0 || at < changes.length; at += CHANGES_MAX) {
+      const part = changes.slice(at, at + CHANGES_MAX);
+      const ends = at + CHANGES_MAX < changes.length ? part.at(-1)!.version : to;
+      this.#gossip.broadcast(encodeDeltas([{ origin: this.#self, epoch, from: begins, to: ends, floor, changes: part }]));
+      begins = ends;
     }
   }
 

@@ -73,11 +73,20 @@ export class Replica {
     return this.#alive.has(entryKey(entry));
   }
 
-  /** The writer's own changes, in one step; what is so already is none. */
-  write(added: readonly Entry[], removed: readonly Entry[]): void {
-    for (const entry of removed) if (this.has(entry)) this.#put({ entry, version: ++this.#seen, removed: true });
-    for (const entry of added) if (!this.has(entry)) this.#put({ entry, version: ++this.#seen, removed: false });
+  /** The writer's own changes, in one step; what is so already is none. Costs the changes, however much is held. */
+  write(added: readonly Entry[], removed: readonly Entry[]): Delta {
+    const from = this.#seen;
+    const changes: Change[] = [];
+    const note = (entry: Entry, isRemoved: boolean): void => {
+      if (this.has(entry) !== isRemoved) return;
+      const change = { entry, version: ++this.#seen, removed: isRemoved };
+      this.#put(change);
+      changes.push(change);
+    };
+    for (const entry of removed) note(entry, true);
+    for (const entry of added) note(entry, false);
     this.#trim();
+    return { epoch: this.#epoch, from, to: this.#seen, floor: this.#floor, changes };
   }
 
   /** The writer's next life, above `epoch`: the same entries, to be told from the beginning. */

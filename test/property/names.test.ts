@@ -34,7 +34,8 @@ function play(steps: readonly { entry: number; add: boolean; newLife: boolean }[
   for (const { entry, add, newLife } of steps) {
     const before = newLife ? { epoch: 0, seen: 0, floor: 0 } : writer.standing;
     if (newLife) writer.rise(writer.standing.epoch + 1);
-    writer.write(add ? [entryOf(entry)] : [], add ? [] : [entryOf(entry)]);
+    const written = writer.write(add ? [entryOf(entry)] : [], add ? [] : [entryOf(entry)]);
+    if (written.changes.length > 0) told.push(written);
     for (const from of [before, { epoch: 0, seen: 0, floor: 0 }]) {
       const delta = writer.since(from, 5);
       if (delta) told.push(delta);
