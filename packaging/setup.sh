@@ -169,7 +169,7 @@ fetch_resolved() {
   local work="$RESOLVED_DIRECTORY.new"
   rm -rf "$work" "$RESOLVED_DIRECTORY"
   mkdir -p "$work"
-  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root systemd-resolved >&2 && dpkg -x systemd-resolved_*.deb . && rm systemd-resolved_*.deb) || return 1
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root systemd-resolved >&2 && dpkg -x systemd-resolved_*.deb . && rm -rf systemd-resolved_*.deb sbin etc) || return 1
   mv "$work" "$RESOLVED_DIRECTORY"
 }
 

@@ -119,8 +119,7 @@ export function hostNames({ dns }: Pick<DnsBackendParts, "dns">): Omit<DnsParts,
     name(fqdn, addresses) {
       const name = dns.readName(fqdn);
       if (!name) return [`'${fqdn}' does not lie in ${dns.domain.text}, so no name was added`];
-      dns.add(name, EXPOSE_OWNER, addresses);
-      return [];
+      return dns.record(name, EXPOSE_OWNER, addresses);
     },
     hidden: (addresses) => dns.withdraw(EXPOSE_OWNER, addresses),
   };

@@ -133,13 +133,17 @@ export class DnsService implements AsyncDisposable, ContainerNames {
 
   register(target: NamedTarget, addresses: readonly Ip[]): readonly string[] {
     const name = this.nameOf(target);
-    if (!name) return [];
+    return name ? this.record(name, target.owner, addresses) : [];
+  }
+
+  /** For what is done already and stays so: a name that cannot be added is told as a sentence. */
+  record(name: DomainName, container: string, addresses: readonly Ip[]): readonly string[] {
     try {
-      this.names.change(addresses.map((address) => ({ name: name.text, container: target.owner, address })));
+      this.add(name, container, addresses);
       return [];
     } catch (thrown) {
       if (!(thrown instanceof UserError)) throw thrown;
-      return [`'${target.name}' is not known by name: ${thrown.message}`];
+      return [`'${name.text}' could not be added: ${thrown.message}`];
     }
   }
 

@@ -83,7 +83,9 @@ export class Upstream {
 function withTimeout(ports: UpstreamPorts) {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
   const timer = ports.clock.after(ports.timeoutMs, () => resolve(undefined));
-  return { answer: promise.finally(() => timer[Symbol.dispose]()), resolve, reject };
+  const answer = promise.finally(() => timer[Symbol.dispose]());
+  answer.catch(() => undefined); // whoever still waits for it hears of a failure; after a failed send nobody does
+  return { answer, resolve, reject };
 }
 
 function accepts(reply: Uint8Array, request: Uint8Array, questionEnd: number, ports: UpstreamPorts): boolean {
