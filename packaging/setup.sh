@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench]`, without a word: build and test. `hosts` and `vm`
-# are part of `test`, but where they cannot be had only their tests are skipped. `bench`: what the sleeve is compared with.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns]`, without a word: build and test. `hosts` and
+# `vm` are part of `test`, but where they cannot be had only their tests are skipped. `bench` and `dns`: what the sleeve and the name server are compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -70,7 +70,14 @@ readonly BENCH=(
   "cmd openvpn openvpn"
   "cmd openssl openssl"
 )
+# For `npm run bench -- dns` only.
+readonly DNS=(
+  "cmd dnsmasq dnsmasq-base"
+  "cmd unbound unbound"
+  "cmd dnsperf dnsperf"
+)
 readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar
+readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
 case "$job" in
@@ -82,8 +89,9 @@ case "$job" in
   hosts) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
+  dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, vm or bench" >&2
+    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, vm, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -184,12 +192,24 @@ make_host() {
   mv "$HOST_ARCHIVE.unfinished.tar" "$HOST_ARCHIVE"
 }
 
+# systemd-resolved for one test. Unpacked, not installed: installed it would take over this machine's resolv.conf.
+fetch_resolved() {
+  [[ -e "$RESOLVED_DIRECTORY/lib/systemd/systemd-resolved" ]] && return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 || return 1
+  local work="$RESOLVED_DIRECTORY.new"
+  rm -rf "$work" "$RESOLVED_DIRECTORY"
+  mkdir -p "$work"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root systemd-resolved >&2 && dpkg -x systemd-resolved_*.deb . && rm -rf systemd-resolved_*.deb sbin etc) || return 1
+  mv "$work" "$RESOLVED_DIRECTORY"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
     hosts) make_host ;;
     test | all)
+      fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       ;;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the API server needs of the daemon. The daemon implements it from mesh, attach, expose and the switch; tests with a fake.
 // Methods throw UserError for what the operator can mend; anything else is answered as an internal error.
+import type { DnsBackend } from "./dns.ts";
 import type { PingRequest, PingResponse } from "./ping.ts";
 import type { Health, PsEntry, StatusModel } from "./status.ts";
 
 export interface Backend {
   status(): StatusModel;
+  /** undefined: there is no name service on this host. */
+  readonly dns: DnsBackend | undefined;
   health(): Health;
   /** Adds targets; `replace` first forgets all others. Valid ones are added even when others are refused. */
   connect(peers: readonly string[], options: { readonly replace: boolean }): Promise<readonly RefusedTarget[]>;
@@ -53,6 +56,8 @@ export interface AttachRequest {
   readonly rewriteHosts: boolean;
   /** `name:ip` for more lines in it. */
   readonly addHosts: readonly string[];
+  /** Do not make it known by name. */
+  readonly withoutDns: boolean;
 }
 export interface DetachRequest {
   readonly target: string;
@@ -64,6 +69,8 @@ export interface ExposeRequest {
   readonly addresses: readonly string[];
   /** Traffic between the network and the outside is translated to the host's address. */
   readonly masquerade: boolean;
+  /** Make the addresses known by this name. */
+  readonly fqdn?: string;
 }
 export interface AddressesResponse {
   /** Given, or taken away. */

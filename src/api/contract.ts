@@ -3,6 +3,7 @@
 // Net, with its texts and status codes, because scripts, monitoring and plugins use them.
 import { UserError } from "../runtime/errors.ts";
 import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
+import { DNS_CONTRACT, type DnsOperations } from "./dns.ts";
 import {
   readCidr,
   readCount,
@@ -33,7 +34,7 @@ export type Empty = Readonly<Record<never, never>>;
 export type ReportRequest = { readonly as: "json" } | { readonly as: "template"; readonly template: string };
 
 /** What each operation takes and gives. */
-export interface Operations {
+export interface Operations extends DnsOperations {
   statusText: { request: Empty; response: StatusText };
   statusConnections: { request: Empty; response: StatusText };
   statusPeers: { request: Empty; response: StatusText };
@@ -139,6 +140,7 @@ export function removedPeerText(id: string, removed: RemovedPeer): string {
 }
 
 export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>, ResponseOf<Name>> } = {
+  ...DNS_CONTRACT,
   statusText: statusPage("/status", "Overview as text; 503 with the same text until the daemon is ready"),
   statusConnections: statusPage("/status/connections", "One line per connection and target being tried"),
   statusPeers: statusPage("/status/peers", "Every peer and its connections"),
@@ -243,6 +245,7 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
       "noSpoofCheck",
       "rewriteHosts",
       "addHosts",
+      "withoutDns",
     ]);
     return {
       target: readText(fields["target"], "target"),
@@ -252,6 +255,7 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
       noSpoofCheck: readFlag(fields["noSpoofCheck"], "noSpoofCheck"),
       rewriteHosts: readFlag(fields["rewriteHosts"], "rewriteHosts"),
       addHosts: readTexts(fields["addHosts"], "addHosts"),
+      withoutDns: readFlag(fields["withoutDns"], "withoutDns"),
     };
   }),
   detach: postJson("/v1/detach", "Takes addresses, or all, from an attached container, namespace or tap", (body) => {
@@ -263,8 +267,9 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
     };
   }),
   expose: postJson("/v1/expose", "Gives the host addresses", (body) => {
-    const fields = readFields(body, ["addresses", "masquerade"]);
+    const fields = readFields(body, ["addresses", "masquerade", "fqdn"]);
     return {
+      ...(fields["fqdn"] === undefined ? {} : { fqdn: readText(fields["fqdn"], "fqdn") }),
       addresses: readTexts(fields["addresses"], "addresses"),
       masquerade: fields["masquerade"] === undefined || readFlag(fields["masquerade"], "masquerade"),
     };

@@ -2,6 +2,7 @@
 // From operation to backend and back. Handlers translate; they decide nothing.
 import type { Backend } from "./backend.ts";
 import { type OperationName, type RequestOf, type ResponseOf, removedPeerText } from "./contract.ts";
+import { createDnsHandlers } from "./dns-handlers.ts";
 import { renderConnections } from "./render/connections.ts";
 import { formatGoJson } from "./render/go-json.ts";
 import { renderOverview } from "./render/overview.ts";
@@ -17,17 +18,19 @@ export type Handlers = {
 };
 
 export function createHandlers(backend: Backend): Handlers {
+  const dns = createDnsHandlers(backend);
   const page = (render: (status: StatusModel) => string) => async (): Promise<StatusText> => {
     const status = backend.status();
     return { ready: status.ready, text: render(status) };
   };
   return {
+    ...dns,
     statusText: page(renderOverview),
     statusConnections: page(renderConnections),
     statusPeers: page(renderPeers),
     statusTargets: page(renderTargets),
     async report(request) {
-      const report = buildReport(backend.status());
+      const report = buildReport(backend.status(), backend.dns?.names());
       if (request.as === "json") return { as: "json", text: formatGoJson(report, "    ") };
       return { as: "template", text: renderTemplate("report", request.template, report) };
     },

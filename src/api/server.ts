@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { Counter } from "../runtime/counters.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
-import { CONTRACT, type OperationName, type RequestOf, type ResponseOf } from "./contract.ts";
+import { CONTRACT, MissingFeature, type OperationName, type RequestOf, type ResponseOf } from "./contract.ts";
 import { whyForeign } from "./guard.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Listen } from "./listen.ts";
@@ -111,6 +111,7 @@ function readJson(text: string): unknown {
 
 function refusal(style: "json" | "text", thrown: unknown): Answer {
   const [status, code, hint] = thrown instanceof UserError ? [thrown.status, thrown.code, thrown.hint] : [500, "internal", ""];
+  if (thrown instanceof MissingFeature) return { status: 404, type: "text/plain; charset=utf-8", body: "404 page not found\n" };
   const message = errorText(thrown);
   if (style === "json") return { status, type: "application/json", body: `${JSON.stringify({ code, message, hint })}\n` };
   return { status, type: "text/plain; charset=utf-8", body: `${message}${hint === "" ? "" : `; ${hint}`}\n` };

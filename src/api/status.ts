@@ -22,6 +22,8 @@ export interface StatusModel {
   /** What these hosts lack and nothing need be done about, behind the warnings. */
   readonly notes: readonly string[];
   readonly router: RouterStatus;
+  /** null: no name service on this host. */
+  readonly dns: DnsStatus | null;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
@@ -133,6 +135,34 @@ export interface MacStatus {
   readonly name: string;
   readonly nickname: string;
   readonly lastSeenMs: number;
+}
+
+/** The name service; the names themselves are asked for apart, because there may be many. */
+export interface DnsStatus {
+  /** With a trailing dot. */
+  readonly domain: string;
+  /** Servers that are asked for all other names. */
+  readonly upstream: readonly string[];
+  /** `ip:port`; empty: nothing answers now. */
+  readonly address: string;
+  readonly ttlSeconds: number;
+  /** Of the whole network. */
+  readonly entries: number;
+  /** Of this host. */
+  readonly ownEntries: number;
+}
+
+/** One name at one address. */
+export interface NameStatus {
+  /** With a trailing dot. */
+  readonly name: string;
+  readonly address: string;
+  /** Full container id, or what else it is known by. */
+  readonly container: string;
+  /** Peer name. */
+  readonly origin: string;
+  readonly version: number;
+  readonly removed: boolean;
 }
 
 /** What a poll needs, without the cost of the whole model. */

@@ -13,7 +13,7 @@ import { Attachments, type AttachmentsPorts, formatAddresses } from "./attachmen
 import { checkFree, checkHostsFile, describe, describeTarget } from "./checks.ts";
 import { type HostsEntry, parseHostsEntry, renderHostsFile } from "./hosts-file.ts";
 import { checkTapName } from "./link-name.ts";
-import type { Addresses, ContainerRuntime, HostRoutes, HostsFile } from "./ports.ts";
+import type { Addresses, ContainerNames, ContainerRuntime, HostRoutes, HostsFile } from "./ports.ts";
 import { Reconciler } from "./reconciler.ts";
 import { findTarget, type Idle, ownerOf, type TapTarget, type Target } from "./target.ts";
 
@@ -30,6 +30,8 @@ export interface AttachRequest {
   readonly rewriteHosts?: boolean;
   /** `name:ip`, for the rewritten hosts file. */
   readonly addHosts?: readonly string[];
+  /** Do not make it known by name. */
+  readonly withoutDns?: boolean;
 }
 export interface AttachResult {
   /** All that were asked for, in order, also those it had before. */
@@ -63,6 +65,7 @@ export interface AttacherPorts extends AttachmentsPorts {
   readonly addresses: Addresses;
   readonly hostRoutes: HostRoutes;
   readonly hostsFile: HostsFile;
+  readonly names: ContainerNames;
   /** Whether the host itself has this address on the bridge. */
   readonly isExposed: (ip: Ip) => boolean;
   readonly clock: Clock;
@@ -98,6 +101,7 @@ export class Attacher {
       throw thrown;
     }
     const warnings = this.#overlapWarnings(target, cidrs);
+    if (!request.withoutDns) warnings.push(...this.#register(target, owner, cidrs));
     if (request.rewriteHosts) warnings.push(...this.#rewriteHosts(target, extraHosts));
     return { addresses: cidrs.map((cidr) => cidr.address), warnings };
   }
@@ -112,6 +116,7 @@ export class Attacher {
     const gone = requests ? selected(known.addresses, requests) : known.addresses;
     if (gone.length === 0) return { addresses: [] };
     this.#attachments.leave(known, gone);
+    this.#ports.names.withdraw(known.owner, ipsOf(gone));
     this.#ports.log.info("detached", { container: known.name, address: formatAddresses(gone) });
     await this.#ports.addresses.release(known.owner, gone);
     return { addresses: gone.map((cidr) => cidr.address) };
@@ -149,6 +154,7 @@ export class Attacher {
 
   async #forget(known: Attachment): Promise<void> {
     this.#attachments.forget(known);
+    this.#ports.names.withdraw(known.owner, ipsOf(known.addresses));
     this.#ports.log.info("attachment dropped", { container: known.name, address: formatAddresses(known.addresses) });
     await this.#ports.addresses.release(known.owner, known.addresses);
   }
@@ -197,6 +203,11 @@ export class Attacher {
     log.info("attached", { container: known.name, link: known.hostLink, address: formatAddresses(added) });
     const plan = planPort(known);
     if (plan.kind === "veth") plumber.announce(plan, added);
+  }
+
+  #register(target: Target | TapTarget, owner: string, cidrs: readonly Cidr[]): readonly string[] {
+    const [name, container] = "tap" in target ? [target.tap, undefined] : [target.name, target.container];
+    return this.#ports.names.register({ owner, name, container }, ipsOf(cidrs));
   }
 
   #explain(target: Target | TapTarget, thrown: unknown): unknown {
@@ -256,6 +267,10 @@ export class Attacher {
       return [`the hosts file of ${describeTarget(target)} could not be written: ${errorText(thrown)}`];
     }
   }
+}
+
+function ipsOf(cidrs: readonly Cidr[]): Ip[] {
+  return cidrs.map((cidr) => cidr.address);
 }
 
 function selected(held: readonly Cidr[], requests: readonly AddressRequest[]): readonly Cidr[] {

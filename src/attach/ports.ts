@@ -2,6 +2,7 @@
 // What attach needs from the machine, as small ports. `host/plumber*.ts` fits the kernel side, `store/` the journal, `docker/` the runtime,
 // `host/datapath.ts` the switch; the daemon joins them.
 import type { Cidr } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { AddressRequest } from "./address.ts";
 import type { Attachment } from "./attachment.ts";
@@ -144,6 +145,21 @@ export interface HostRoutes {
 export interface HostRoute {
   readonly destination: Cidr;
   readonly device: string;
+}
+
+/** Who makes containers known by name. */
+export interface ContainerNames {
+  /** Returns what the operator should know, as whole sentences. */
+  register(target: NamedTarget, addresses: readonly Ip[]): readonly string[];
+  /** All names of `owner` at these addresses. */
+  withdraw(owner: string, addresses: readonly Ip[]): void;
+}
+export interface NamedTarget {
+  /** Who holds the addresses. */
+  readonly owner: string;
+  /** What people call it. */
+  readonly name: string;
+  readonly container: Container | undefined;
 }
 
 /** Writes a container's /etc/hosts. */

@@ -14,7 +14,7 @@ A container is a name or id known to Docker, a process id, or a network namespac
   args: {
     word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
     tap: { type: "string", valueHint: "NAME", description: "make this tap device on the bridge, for a VM" },
-    "without-dns": { type: "boolean", description: "do not register its name (there is no DNS yet)" },
+    "without-dns": { type: "boolean", description: "do not make it known by name" },
     "rewrite-hosts": { type: "boolean", description: "write the container's /etc/hosts" },
     "add-host": { type: "string", multiple: true, valueHint: "NAME:IP", description: "one more line there; can be repeated" },
     "no-multicast-route": { type: "boolean", description: "no route for multicast through the interface" },
@@ -39,6 +39,7 @@ A container is a name or id known to Docker, a process id, or a network namespac
       noSpoofCheck: args["no-spoof-check"],
       rewriteHosts: args["rewrite-hosts"],
       addHosts: args["add-host"],
+      withoutDns: args["without-dns"],
     });
     printAddresses(cli, "attach", response, args);
     return EXIT.done;

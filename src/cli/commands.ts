@@ -36,6 +36,13 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "change the passwords that are valid, without a cut",
     load: async () => (await import("./password.ts")).password,
   },
+  "dns-add": { summary: "make addresses known by a name", load: async () => (await import("./dns-add.ts")).dnsAdd },
+  "dns-remove": { summary: "take names back", load: async () => (await import("./dns-remove.ts")).dnsRemove },
+  "dns-lookup": { summary: "ask this host's name server", load: async () => (await import("./dns-lookup.ts")).dnsLookup },
+  "dns-args": {
+    summary: "print what makes 'docker run' use the name server",
+    load: async () => (await import("./dns-args.ts")).dnsArgs,
+  },
   rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
   version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
   daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },
@@ -65,11 +72,7 @@ export const NOT_YET: Readonly<Record<string, { readonly service: string; readon
   prime: { service: "automatic address allocation", exit: EXIT.missingFeature },
   setup: { service: "the CNI plugin", exit: EXIT.failed },
   "setup-cni": { service: "the CNI plugin", exit: EXIT.failed },
-  "dns-add": { service: "DNS", exit: EXIT.failed },
-  "dns-remove": { service: "DNS", exit: EXIT.failed },
-  "dns-lookup": { service: "DNS", exit: EXIT.failed },
-  // For `eval $(weave env)` and `docker run $(weave dns-args) …`: nothing to add is no failure.
-  "dns-args": { service: "DNS", exit: EXIT.done },
+  // For `eval $(weave env)`: nothing to add is no failure.
   env: { service: "the Docker API proxy", exit: EXIT.done },
   config: { service: "the Docker API proxy", exit: EXIT.failed },
   "attach-bridge": { service: "joining of bridges", exit: EXIT.failed },

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave expose [<addr>...] [-h <fqdn>] [--without-masquerade]`
-import { UserError } from "../runtime/errors.ts";
 import { ADDRESS_HELP, printAddresses } from "./addresses.ts";
 import { command, JSON_FLAG } from "./command.ts";
 import { EXIT } from "./context.ts";
@@ -13,7 +12,7 @@ With masquerading, other machines may use this host as their router to the netwo
 Prints the addresses. Exposing again is no error.`,
   args: {
     address: { type: "positional", required: false, multiple: true, description: "any number of addresses" },
-    fqdn: { type: "string", alias: "h", valueHint: "NAME", description: "register this name for them" },
+    fqdn: { type: "string", alias: "h", valueHint: "NAME", description: "make them known by this name" },
     "without-masquerade": {
       type: "boolean",
       description: "keep the source addresses of traffic that leaves or enters the network",
@@ -21,8 +20,8 @@ Prints the addresses. Exposing again is no error.`,
     ...JSON_FLAG,
   },
   async run(cli, args) {
-    if (args.fqdn !== undefined) throw new UserError("unavailable", "cannot register a name: this build does not have DNS yet");
-    const request = { addresses: args.address, masquerade: !args["without-masquerade"] };
+    const name = args.fqdn === undefined ? {} : { fqdn: args.fqdn };
+    const request = { addresses: args.address, masquerade: !args["without-masquerade"], ...name };
     printAddresses(cli, "expose", await cli.client().call("expose", request), args);
     return EXIT.done;
   },

@@ -35,14 +35,12 @@ const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: tr
 const NO_PROXY = "this build does not have the Docker API proxy yet";
 const NO_PLUGIN = "this build does not have the Docker plugins yet";
 const NO_IPAM = "this build does not have automatic address allocation yet";
-const NO_DNS = "this build does not have DNS yet";
 const MEANINGLESS = "it has no meaning any more";
 
 const OLD: Readonly<Record<string, OldFlag>> = {
   "--no-restart": flag(MEANINGLESS, "", "true", "false"),
   "--no-bridged-fastdp": flag(MEANINGLESS, "", "true", "false"),
   "--datapath": value(MEANINGLESS, "*"),
-  "--docker-bridge": value(MEANINGLESS, "*"),
   "--bufsz": value(MEANINGLESS, "*"),
   "--min-protocol-version": value(MEANINGLESS, "*"),
   "--pkt-debug": flag("use --log-level debug and the counters of weave report", "false"),
@@ -71,14 +69,8 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--plugin": flag(NO_PLUGIN, "false"),
   "--plugin-v2": flag(NO_PLUGIN, "false"),
   "--plugin-v2-multicast": flag(NO_PLUGIN, "false"),
-  "--no-dns": flag(NO_DNS, "", "true", "false"),
-  "--without-dns": flag(NO_DNS, "", "true", "false"),
+  "--without-dns": flag(NO_PROXY, "", "true", "false"),
   "--with-dns": flag(MEANINGLESS, "", "true", "false"),
-  "--dns-domain": value(NO_DNS),
-  "--dns-listen-address": value(NO_DNS),
-  "--dns-ttl": value(NO_DNS),
-  "--dns-fallback-timeout": value(NO_DNS),
-  "--resolv-conf": value(NO_DNS),
   "--ipalloc-range": value(NO_IPAM, ""),
   "--ipalloc-init": value(NO_IPAM, ""),
   "--ipalloc-default-subnet": value(NO_IPAM, ""),

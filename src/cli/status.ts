@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave status [targets|connections|peers]`
+// `weave status [targets|connections|peers|dns]`
 import { type ApiClient, Unreachable } from "../api/client.ts";
+import { MissingFeature } from "../api/contract.ts";
 import { renderConnections } from "../api/render/connections.ts";
+import { renderNames } from "../api/render/names.ts";
 import { renderOverview } from "../api/render/overview.ts";
 import { renderPeers } from "../api/render/peers.ts";
 import { renderTargets } from "../api/render/targets.ts";
@@ -24,18 +26,19 @@ const PAGES: Readonly<Record<string, Page>> = {
   peers: { text: renderPeers, json: ({ router }) => ({ peers: router.peers }) },
   targets: { text: renderTargets, json: ({ router }) => ({ targets: router.targets }) },
 };
-const NOT_YET: Readonly<Record<string, string>> = { dns: "DNS", ipam: "automatic address allocation" };
+const NOT_YET: Readonly<Record<string, string>> = { ipam: "automatic address allocation" };
 
 export const status = command({
   name: "status",
   summary: "show how the network is doing",
-  usage: ["[flags] [targets | connections | peers]"],
+  usage: ["[flags] [targets | connections | peers | dns]"],
   details: "Warnings come first. `weave report` has everything, for programs.",
   args: {
     page: { type: "positional", required: false, description: "which part to show; without: an overview" },
     ...JSON_FLAG,
   },
   async run(cli, { page: name = "", json }) {
+    if (name === "dns") return await namesPage(cli, json);
     const page = Object.hasOwn(PAGES, name) ? PAGES[name] : undefined;
     if (page === undefined) return noSuchPage(name);
     try {
@@ -51,10 +54,27 @@ export const status = command({
   },
 });
 
+async function namesPage(cli: Cli, json: boolean): Promise<number> {
+  try {
+    // The read-only listener has both.
+    const { dns, names } = await readOnlyClient(cli, async (client: ApiClient) => ({
+      ...(await client.call("status", {})),
+      ...(await client.call("names", {})),
+    }));
+    if (json) outJson(cli, { names });
+    else cli.out(renderNames(names, dns?.domain ?? ""));
+    return EXIT.done;
+  } catch (thrown) {
+    if (thrown instanceof MissingFeature)
+      throw new UserError("unavailable", "there is no name service on this host", "it runs with --no-dns");
+    return sayUnreachable(cli, thrown);
+  }
+}
+
 function noSuchPage(name: string): never {
   const service = Object.hasOwn(NOT_YET, name) ? NOT_YET[name] : undefined;
   if (service !== undefined) throw new UserError("unavailable", `this build does not have ${service} yet`);
-  throw new UsageError(`invalid sub-command '${name}'`, didYouMean(name, Object.keys(PAGES)));
+  throw new UsageError(`invalid sub-command '${name}'`, didYouMean(name, [...Object.keys(PAGES), "dns"]));
 }
 
 // Every failure of status is 1: monitoring tests for it.

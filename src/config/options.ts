@@ -2,19 +2,25 @@
 // The option table: every knob of the daemon once. Flags of `launch` and `daemon`, keys of launch.json and environment variables derive
 // from it; `load.ts` says which of them wins.
 import { type Cidr, formatCidr } from "../net/cidr.ts";
+import { formatIpPort } from "../net/endpoint.ts";
 import type { Ip } from "../net/ip.ts";
 import type { LogLevel } from "../runtime/log.ts";
 import { flagOption, integerOption, listOption, type Option, textOption } from "./option.ts";
 import {
+  type DnsListenAddress,
   formatListenAddress,
   type ListenAddress,
   readBridgeName,
   readDataDir,
+  readDnsListenAddress,
   readDockerApi,
+  readDomain,
+  readDuration,
   readHost,
   readListenAddress,
   readLogLevel,
   readNickname,
+  readPath,
   readPeerName,
   readTrustedSubnet,
 } from "./values.ts";
@@ -141,6 +147,55 @@ export const OPTIONS = {
     default: "unix:///var/run/docker.sock",
     doc: "where Docker or what speaks like it listens; an empty text: run without",
     read: readDockerApi,
+  }),
+  noDns: flagOption({ flag: "no-dns", doc: "no name server on this host, and no names of its containers" }),
+  dnsDomain: textOption<string>({
+    flag: "dns-domain",
+    hint: "NAME",
+    default: "weave.local.",
+    doc: "domain of the names; the same on all hosts",
+    read: readDomain,
+  }),
+  dnsListenAddress: textOption<DnsListenAddress | undefined>({
+    flag: "dns-listen-address",
+    hint: "IP:PORT",
+    default: undefined,
+    defaultText: "port 53 of the Docker bridge, or without one of 127.0.0.83",
+    doc: "where to answer names, for containers of this host and the host itself",
+    read: readDnsListenAddress,
+    write: (listen) => (listen ? formatIpPort(listen.host, listen.port) : ""),
+  }),
+  dnsTtlSeconds: integerOption({
+    flag: "dns-ttl",
+    hint: "SECONDS",
+    min: 0,
+    max: 86_400,
+    default: 1,
+    doc: "how long others may remember an answer",
+  }),
+  dnsFallbackTimeoutMs: textOption<number>({
+    flag: "dns-fallback-timeout",
+    hint: "TIME",
+    default: 5_000,
+    defaultText: "5s",
+    doc: "how long to wait for another name server before the next is asked",
+    read: readDuration("dns-fallback-timeout", 60_000),
+    write: (ms) => `${ms}ms`,
+  }),
+  resolvConf: textOption<string>({
+    flag: "resolv-conf",
+    hint: "PATH",
+    default: "/etc/resolv.conf",
+    doc: "names the servers that are asked for all other names; followed when it changes",
+    read: readPath("resolv-conf"),
+  }),
+  dockerBridge: textOption<string>({
+    flag: "docker-bridge",
+    hint: "NAME",
+    env: "DOCKER_BRIDGE",
+    default: "docker0",
+    doc: "name of Docker's bridge, whose containers are served names",
+    read: readBridgeName,
   }),
   weaveBridge: textOption<string>({
     flag: "weave-bridge",

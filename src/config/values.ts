@@ -102,6 +102,43 @@ export function formatListenAddress(listen: ListenAddress | null): string {
   return ip !== undefined && isIpv6(ip) ? formatIpPort(ip, listen.port) : `${listen.host}:${listen.port}`;
 }
 
+/** Where to answer DNS; undefined: on the Docker bridge. */
+export interface DnsListenAddress {
+  readonly host: Ip;
+  readonly port: number;
+}
+
+export function readDnsListenAddress(text: string): DnsListenAddress | undefined {
+  if (text === "") return undefined;
+  const parsed = parseHostPort(text.replace(/^:/, "0.0.0.0:"));
+  const host = parsed && parseIp(parsed.host);
+  if (host !== undefined && parsed?.port !== undefined) return { host, port: parsed.port };
+  return badValue("dns-listen-address", text, "not an address with a port", "write for example 172.17.0.1:53 or 0.0.0.0:53");
+}
+
+/** A host name of any number of parts, made to end in a dot. */
+export function readDomain(text: string): string {
+  const name = text.replace(/\.$/, "");
+  const isName = name.length <= 200 && name.split(".").every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label));
+  return isName ? `${name}.` : badValue("dns-domain", text, "not a domain", "for example weave.local");
+}
+
+/** Milliseconds of `5s`, `500ms` or `5` (seconds). */
+export function readDuration(flag: string, maxMs: number): (text: string) => number {
+  return (text) => {
+    const [, number = "", unit = "s"] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m)?$/.exec(text) ?? [];
+    const ms = Number(number) * { ms: 1, s: 1000, m: 60_000 }[unit as "ms" | "s" | "m"]; // one of the three, the pattern says
+    return number !== "" && ms >= 1 && ms <= maxMs
+      ? ms
+      : badValue(flag, text, "not a duration", `write for example 5s or 500ms, at most ${maxMs / 1000}s`);
+  };
+}
+
+export function readPath(flag: string): (text: string) => string {
+  return (text) =>
+    /^\/[^\0]+$/.test(text) ? text : badValue(flag, text, "not an absolute path", "for example /etc/resolv.conf");
+}
+
 /** A target as people write it; names are resolved later. */
 export function readPeer(text: string): string {
   if (parseHostPort(text) !== undefined) return text;

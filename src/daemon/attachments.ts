@@ -2,7 +2,7 @@
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
 import { explicitAddresses } from "../attach/addresses.ts";
 import { Attacher } from "../attach/attacher.ts";
-import type { ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import type { ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { Exposer } from "../expose/exposer.ts";
@@ -32,7 +32,13 @@ export interface AttachmentOptions {
 
 export function createAttachments(
   options: AttachmentOptions,
-  ports: { readonly store: Store; readonly kernel: KernelPlane; readonly clock: Clock; readonly log: Log },
+  ports: {
+    readonly store: Store;
+    readonly kernel: KernelPlane;
+    readonly names: ContainerNames;
+    readonly clock: Clock;
+    readonly log: Log;
+  },
 ): AttachmentParts {
   const { store, kernel, clock, log } = ports;
   using undo = new DisposableStack();
@@ -50,6 +56,7 @@ export function createAttachments(
     addresses: explicitAddresses,
     hostRoutes: bridge,
     hostsFile,
+    names: ports.names,
     isExposed: (ip) => exposer.holds(ip),
     clock,
     log,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API's view of the running daemon: each request becomes a call of a use case or a snapshot of the parts. Decides nothing itself.
 import type { AddressesResponse, Backend, RefusedTarget } from "../api/backend.ts";
-import { API_VERSION, type Health, type PsEntry, type StatusModel } from "../api/status.ts";
+import type { DnsBackend } from "../api/dns.ts";
+import { API_VERSION, type DnsStatus, type Health, type PsEntry, type StatusModel } from "../api/status.ts";
 import type { Attacher } from "../attach/attacher.ts";
 import { type DaemonConfig, shownConfig } from "../config/load.ts";
 import type { Exposer } from "../expose/exposer.ts";
@@ -12,6 +13,7 @@ import { renderMetrics } from "../metrics/render.ts";
 import type { TransportStats } from "../metrics/transport-stats.ts";
 import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { parseHostPort } from "../net/endpoint.ts";
+import type { Ip } from "../net/ip.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
 import type { PeerPing } from "../overlay/peer-ping.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
@@ -37,9 +39,21 @@ export interface BackendParts {
   resolves(host: string): Promise<unknown>;
   /** `connect` or `forget` changed them: they are kept for the next start. */
   targetsChanged(): void;
+  /** undefined: there is no name service on this host. */
+  readonly dns: DnsParts | undefined;
   readonly counters: Parameters<typeof renderMetrics>[1];
   /** As of now; undefined: nothing is counted. */
   transports(): Promise<TransportStats>;
+}
+
+export interface DnsParts {
+  readonly backend: DnsBackend;
+  status(): DnsStatus;
+  /** @throws {UserError} it is no host name */
+  check(fqdn: string): void;
+  /** The host's own addresses are called that. Returns what the operator should know. */
+  name(fqdn: string, addresses: readonly Ip[]): readonly string[];
+  hidden(addresses: readonly Ip[]): void;
 }
 
 export function createBackend(parts: BackendParts): Backend {
@@ -55,11 +69,13 @@ export function createBackend(parts: BackendParts): Backend {
       warnings: [...parts.warnings(), ...view.warnings],
       notes: parts.notes(),
       router: routerStatus({ ...parts.router(), mesh: view }),
+      dns: parts.dns?.status() ?? null,
       config: shownConfig({ ...config, passwords: passwords.texts }),
     };
   };
   return {
     status,
+    dns: parts.dns?.backend,
     health: (): Health => ({
       apiVersion: API_VERSION,
       ready: parts.ready(),
@@ -92,10 +108,23 @@ export function createBackend(parts: BackendParts): Backend {
       return attacher.detach(request);
     },
     async expose(request): Promise<AddressesResponse> {
-      return exposer.expose(request);
+      const { fqdn, ...rest } = request;
+      if (fqdn !== undefined && !parts.dns) {
+        throw new UserError(
+          "unavailable",
+          "cannot register a name: there is no name service on this host",
+          "it runs with --no-dns",
+        );
+      }
+      if (fqdn !== undefined) parts.dns?.check(fqdn);
+      const exposed = await exposer.expose(rest);
+      const named = fqdn === undefined ? [] : parts.dns?.name(fqdn, exposed.addresses);
+      return { ...exposed, warnings: [...exposed.warnings, ...(named ?? [])] };
     },
     async hide(addresses) {
-      return exposer.hide({ addresses });
+      const hidden = await exposer.hide({ addresses });
+      if (hidden.addresses.length > 0) parts.dns?.hidden(hidden.addresses);
+      return hidden;
     },
     async ps(words) {
       const all = psEntries(parts);

@@ -21,7 +21,7 @@ import { hostAddresses } from "../host/underlay.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
-import type { Link } from "../mesh/ports.ts";
+import type { Link, Routes } from "../mesh/ports.ts";
 import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
 import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
@@ -38,6 +38,8 @@ import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
+import { DnsService, noNames } from "./dns.ts";
+import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
@@ -109,6 +111,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   using undo = new DisposableStack();
   if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
   const targets = initialTargets(store, config);
+  let routesChanged: (routes: Routes) => void = () => {};
   const { mesh, transport, overlay, sleeve, wireguard } = createMesh(config, {
     identity,
     name,
@@ -118,11 +121,14 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     counters,
     log,
     owned,
+    routesChanged: (routes) => routesChanged(routes),
   });
+  const names = config.noDns ? undefined : createDns(config, { name, mesh, store, kernel, counters, log, owned });
+  routesChanged = (routes) => names?.setRoutes(routes);
   const attachments = owned.use(
     createAttachments(
       { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, dockerApi: config.dockerApi },
-      { store, kernel, clock, log },
+      { store, kernel, names: names ?? noNames, clock, log },
     ),
   );
   transport.listen();
@@ -131,13 +137,15 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   // Only now: until then the switch may have sent inside, as an earlier daemon left it.
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
+  const dns = names && { dns: names, ...attachments };
   const repairs = counters.family(
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, mesh, log, repairs });
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, dns, mesh, log, repairs });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
+  await names?.start();
   owned.use(
     await KernelWatch.open({
       clock,
@@ -199,7 +207,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     passwords,
     ping,
     router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
-    warnings: () => [...store.warnings, ...identity.warnings, ...health.warnings()],
+    warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
+    dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
     notes: () => health.notes(),
     transports: async () => ({
       switches: overlay.switches(),
@@ -223,6 +232,23 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   return { peer: formatPeer(name, config.nickname) };
 }
 
+function createDns(
+  config: DaemonConfig,
+  parts: {
+    readonly name: PeerName;
+    readonly mesh: Mesh;
+    readonly store: Store;
+    readonly kernel: KernelPlane;
+    readonly counters: Counters;
+    readonly log: Log;
+    readonly owned: AsyncDisposableStack;
+  },
+): DnsService {
+  const { name: self, mesh, store, kernel, counters, log, owned } = parts;
+  const ports = { self, mesh, journal: store.names, links: kernel.links, counters, log };
+  return owned.use(new DnsService(config, { ...ports, clock: systemClock, random: systemRandom }));
+}
+
 interface MeshParts {
   readonly mesh: Mesh;
   readonly transport: TcpTransport;
@@ -242,6 +268,7 @@ function createMesh(
     readonly counters: Counters;
     readonly log: Log;
     readonly owned: AsyncDisposableStack;
+    routesChanged(routes: Routes): void;
   },
 ): MeshParts {
   const clock = systemClock;
@@ -337,6 +364,7 @@ function createMesh(
         const self = routes.shortIds.get(name);
         invariant(self !== undefined, "the mesh's routes name our own short id");
         overlay.setRoutes(self, routes);
+        parts.routesChanged(routes);
         log.debug("routes changed", { reachable: routes.unicast.size, trees: routes.trees.size });
       },
     },
@@ -369,11 +397,12 @@ function createSupervisor(parts: {
   readonly overlay: Overlay;
   readonly wireguard: HostWireguard;
   readonly attachments: AttachmentParts;
+  readonly dns: DnsBackendParts | undefined;
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
 }): Supervisor {
-  const { kernel, overlay, wireguard, attachments, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, dns, mesh, log, repairs } = parts;
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -384,6 +413,8 @@ function createSupervisor(parts: {
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      if (dns) await sweepNames(dns);
+      await dns?.dns.look();
       // Last: when its name or port was taken by somebody, all else is mended all the same.
       return [...repaired, ...wireguard.repair()];
     },
@@ -391,6 +422,7 @@ function createSupervisor(parts: {
       const before = underlay;
       underlay = underlaySignature(kernel);
       if (underlay === before) return;
+      void dns?.dns.look();
       mesh.networkChanged();
       overlay.networkChanged();
     },

@@ -29,6 +29,7 @@ function routerFamilies(status: StatusModel): Family[] {
     gauge("weave_targets", "Number of targets given by the operator.", router.targets.length),
     gauge("weave_ready", "1 when start-up is complete.", status.ready ? 1 : 0),
     gauge("weave_health_warnings", "Number of warnings that weave status shows.", status.warnings.length),
+    ...(status.dns ? [gauge("weave_dns_entries", "Number of DNS entries of this host.", status.dns.ownEntries)] : []),
     gauge("weave_macs", "Number of container MAC addresses the switch has learnt.", router.macs.length),
     perPeer(status, "weave_connection_rtt_seconds", "Round-trip time of the data path to a neighbour.", ({ rttMs }) =>
       rttMs === null ? undefined : rttMs / 1000,

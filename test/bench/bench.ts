@@ -3,12 +3,14 @@
 // outlives the run.
 //   paths    the data path table (the default)      --rounds N --ms N --only part,part
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
+//   dns      the name server beside others          --rounds N --ms N
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
 //   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
+import { benchDns } from "./dns.ts";
 import { benchInVm } from "./in-vm.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
@@ -48,12 +50,14 @@ async function main(): Promise<boolean> {
     case "lossy":
       console.log(await overLossyLine(Number(values.rounds), "program"));
       return values.only !== "vm" || (await benchInVm("test/bench/lossy.guest.ts", 700));
+    case "dns":
+      return await benchDns({ rounds: Number(values.rounds), seconds: Math.max(1, Math.round(Number(values.ms) / 200)) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, mesh, connect or start`);
       process.exit(2);
   }
 }

@@ -35,7 +35,7 @@ async function wireBytes(host: Host): Promise<number> {
 }
 
 /** Processor time a process has used, in seconds. */
-function processorSeconds(pid: number): number {
+export function processorSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const TICKS_PER_SECOND = 100;

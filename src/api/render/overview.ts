@@ -6,7 +6,7 @@ import { peerText } from "./text.ts";
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const sections = [healthLines(status), versionLines(status), routerLines(status.router)];
+  const sections = [healthLines(status), versionLines(status), routerLines(status.router), dnsLines(status.dns)];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
 }
@@ -36,6 +36,17 @@ function routerLines(router: RouterStatus): readonly string[] {
     field("Connections", `${router.connections.length}${inParentheses(countStates(router))}`),
     field("Peers", `${router.peers.length}${inParentheses(countPeerConnections(router))}`),
     field("TrustedSubnets", router.trustedSubnets.length === 0 ? "none" : router.trustedSubnets.join(", ")),
+  ];
+}
+
+function dnsLines(dns: StatusModel["dns"]): readonly string[] {
+  if (!dns) return [];
+  return [
+    field("Service", "dns"),
+    field("Domain", dns.domain),
+    field("Upstream", dns.upstream.length === 0 ? "none" : dns.upstream.join(", ")),
+    field("TTL", dns.ttlSeconds),
+    field("Entries", dns.entries),
   ];
 }
 

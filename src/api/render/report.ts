@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave report`: the status model in the shape and with the keys Weave Net's report has, so that scripts and templates keep working.
 // Keys it did not have (Warnings, Notes, Config, Router.Revoked, Router.Connections[].Path) stand behind those it had.
-import type { ConnectionStatus, DataPathStatus, JsonValue, RouterStatus, StatusModel } from "../status.ts";
+import type { ConnectionStatus, DataPathStatus, DnsStatus, JsonValue, NameStatus, RouterStatus, StatusModel } from "../status.ts";
 import { connectionInfo } from "./connections.ts";
 import { type GoMap, type GoStruct, type GoValue, NIL_LIST, NIL_MAP } from "./go-json.ts";
 import { attributesOf, isLive } from "./text.ts";
@@ -9,19 +9,36 @@ import { attributesOf, isLive } from "./text.ts";
 /** Next hop of the route to ourselves. */
 const NO_PEER = "00:00:00:00:00:00";
 
-export function buildReport(status: StatusModel): GoStruct {
+export function buildReport(status: StatusModel, names: readonly NameStatus[] = []): GoStruct {
   return {
     Ready: status.ready,
     Version: status.version,
     VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "0001-01-01T00:00:00Z" },
     Router: routerReport(status.router),
     IPAM: undefined,
-    DNS: undefined,
+    DNS: status.dns ? dnsReport(status.dns, names) : undefined,
     Proxy: undefined,
     Plugin: undefined,
     Warnings: [...status.warnings],
     Notes: [...status.notes],
     Config: mapOf(status.config),
+  };
+}
+
+function dnsReport(dns: DnsStatus, names: readonly NameStatus[]): GoStruct {
+  return {
+    Domain: dns.domain,
+    Upstream: dns.upstream.length === 0 ? NIL_LIST : [...dns.upstream],
+    Address: dns.address,
+    TTL: dns.ttlSeconds,
+    Entries: names.map(({ name, origin, container, address, version, removed }) => ({
+      Hostname: name,
+      Origin: origin,
+      ContainerID: container,
+      Address: address,
+      Version: version,
+      Tombstone: removed ? 1 : 0,
+    })),
   };
 }
 

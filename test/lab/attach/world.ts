@@ -180,6 +180,7 @@ export function constructParts(options: PartsOptions): Parts & { stack: Disposab
       switchPorts: options.switchPorts,
       runtime: options.runtime,
       hostsFile,
+      names: { register: () => [], withdraw: () => {} },
       isExposed: (ip) => exposer.holds(ip),
       clock: systemClock,
     },

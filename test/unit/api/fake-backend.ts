@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A daemon for the tests of the faces: a fixed status, and a record of what it was asked to do.
 import type { AttachRequest, Backend, DetachRequest, ExposeRequest, RefusedTarget } from "../../../src/api/backend.ts";
+import type { DnsBackend } from "../../../src/api/dns.ts";
 import type { PingRequest, PingResponse } from "../../../src/api/ping.ts";
 import type { ConnectionStatus, DataPathStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
@@ -139,6 +140,7 @@ export function statusModel(
     ready: true,
     warnings: [],
     notes: [],
+    dns: null,
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),
@@ -152,6 +154,7 @@ export class FakeBackend implements Backend {
   entries: readonly PsEntry[] = [];
   pinged: PingResponse = pingResponse();
   fingerprints: readonly string[] = ["a1b2", "c3d4"];
+  dns: DnsBackend | undefined;
 
   status(): StatusModel {
     return this.model;

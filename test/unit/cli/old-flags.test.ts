@@ -43,7 +43,7 @@ describe("old flags", () => {
     ]);
   });
   test("switching off what is not there is fine", () => {
-    const argv = ["--no-dns", "--plugin=false", "--proxy=false", "--ipalloc-range", "", "--without-dns", "--awsvpc=false"];
+    const argv = ["--plugin=false", "--proxy=false", "--ipalloc-range", "", "--without-dns", "--awsvpc=false"];
     expect(translate(...argv, "host1")).toEqual({ words: ["host1"], warnings: [] });
   });
   test.each([

@@ -51,7 +51,15 @@ describe("connect and forget", () => {
 });
 
 describe("attach and detach", () => {
-  const request = { target: "web", tap: false, noMulticastRoute: false, noSpoofCheck: false, rewriteHosts: false, addHosts: [] };
+  const request = {
+    target: "web",
+    tap: false,
+    noMulticastRoute: false,
+    noSpoofCheck: false,
+    rewriteHosts: false,
+    addHosts: [],
+    withoutDns: false,
+  };
 
   test("addresses before or behind the flags and the container, printed without prefix lengths", async () => {
     for (const argv of [
@@ -157,8 +165,10 @@ describe("expose, hide, ps, rmpeer", () => {
       ["hide", ["10.2.1.254/24"]],
     ]);
   });
-  test("expose -h is a name, not help, and there is no DNS yet", async () => {
-    expect((await daemon.run("expose", "-h", "host.weave.local", "10.2.1.254/24")).err).toContain("does not have DNS yet");
+  test("expose -h is a name, not help", async () => {
+    expect((await daemon.run("expose", "-h", "host.weave.local", "10.2.1.254/24")).code).toBe(0);
+    const request = { addresses: ["10.2.1.254/24"], masquerade: true, fqdn: "host.weave.local" };
+    expect(daemon.backend.calls.at(-1)).toEqual(["expose", request]);
   });
   test("ps prints id, MAC and addresses with single spaces", async () => {
     daemon.backend.entries = [
@@ -261,7 +271,7 @@ describe("status and report", () => {
       out: "",
       err: expect.stringContaining("did you mean 'peers'"),
     });
-    expect((await daemon.run("status", "dns")).err).toContain("this build does not have DNS yet");
+    expect((await daemon.run("status", "dns")).err).toContain("there is no name service on this host");
   });
   test("report prints JSON without a newline at its end, with 64-bit numbers whole", async () => {
     const { out } = await daemon.run("report");
