@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the API server needs of the daemon. The daemon implements it from mesh, attach, expose and the switch; tests with a fake.
 // Methods throw UserError for what the operator can mend; anything else is answered as an internal error.
+import type { IpOwners } from "./ipam-contract.ts";
 import type { PingResponse } from "./ping.ts";
 import type { Health, PsEntry, StatusModel } from "./status.ts";
 
@@ -15,7 +16,7 @@ export interface Backend {
   /** Detaching what is not attached is no error: the answer then has no addresses. */
   detach(request: DetachRequest, signal: AbortSignal): Promise<AddressesResponse>;
   /** Gives the host itself addresses. Idempotent. */
-  expose(request: ExposeRequest): Promise<AddressesResponse>;
+  expose(request: ExposeRequest, signal: AbortSignal): Promise<AddressesResponse>;
   /** Takes them back. Idempotent. */
   hide(addresses: readonly string[]): Promise<AddressesResponse>;
   /** Everything attached, the host's own address first; or, with words, what these containers have, in their order. */
@@ -24,6 +25,17 @@ export interface Backend {
   leave(): Promise<void>;
   /** @param id nickname or peer name */
   removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
+  /** Waits until addresses can be allocated. @throws {UserError} not-found: they are not allocated here */
+  ring(signal: AbortSignal): Promise<void>;
+  /** An address with its prefix length; `cancelled` when the container that was to be checked does not run. */
+  ipAllocate(query: IpQuery, signal: AbortSignal): Promise<string>;
+  ipClaim(claim: IpClaim, signal: AbortSignal): Promise<undefined>;
+  /** Separated by spaces. */
+  ipLookup(query: IpQuery): string;
+  ipList(): IpOwners;
+  /** @param ip undefined: all of them */
+  ipRelease(id: string, ip: string | undefined): Promise<void>;
+  defaultSubnet(): string;
   /** `count` rounds of probes. @param peer name, nickname, or address of a connection */
   ping(peer: string, count: number, signal: AbortSignal): Promise<PingResponse>;
   /** Four digits of a hash of each password that is valid now. */
@@ -71,6 +83,21 @@ export interface AddressesResponse {
   readonly addresses: readonly string[];
   /** What the operator should know although it was done; whole sentences. */
   readonly warnings?: readonly string[];
+}
+
+export interface IpQuery {
+  readonly id: string;
+  /** undefined: the default one. */
+  readonly subnet: string | undefined;
+  /** `id` is a container: only when it runs, and only as long. */
+  readonly checkAlive: boolean;
+}
+export interface IpClaim {
+  readonly id: string;
+  readonly cidr: string;
+  readonly checkAlive: boolean;
+  /** Recorded at once while there is no ring. */
+  readonly noErrorOnUnknown: boolean;
 }
 
 export interface RemovedPeer {

@@ -3,6 +3,7 @@
 // Net, with its texts and status codes, because scripts, monitoring and plugins use them.
 import { UserError } from "../runtime/errors.ts";
 import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
+import { IPAM_ROUTES, type IpamOperations } from "./ipam-contract.ts";
 import {
   readCidr,
   readCount,
@@ -33,7 +34,7 @@ export type Empty = Readonly<Record<never, never>>;
 export type ReportRequest = { readonly as: "json" } | { readonly as: "template"; readonly template: string };
 
 /** What each operation takes and gives. */
-export interface Operations {
+export interface Operations extends IpamOperations {
   statusText: { request: Empty; response: StatusText };
   statusConnections: { request: Empty; response: StatusText };
   statusPeers: { request: Empty; response: StatusText };
@@ -143,6 +144,8 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   statusConnections: statusPage("/status/connections", "One line per connection and target being tried"),
   statusPeers: statusPage("/status/peers", "Every peer and its connections"),
   statusTargets: statusPage("/status/targets", "The targets as they were given, one per line"),
+  statusIpam: statusPage("/status/ipam", "Who owns how many addresses"),
+  ...IPAM_ROUTES,
   report: {
     method: "GET",
     path: "/report",

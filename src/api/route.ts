@@ -30,7 +30,7 @@ export interface Reply<Response> {
 }
 
 export interface Route<Request, Response> {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** Parts are separated by `/`; `{name}` stands for one non-empty part. */
   readonly path: string;
   readonly doc: string;

@@ -34,7 +34,6 @@ const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: tr
 
 const NO_PROXY = "this build does not have the Docker API proxy yet";
 const NO_PLUGIN = "this build does not have the Docker plugins yet";
-const NO_IPAM = "this build does not have automatic address allocation yet";
 const NO_DNS = "this build does not have DNS yet";
 const MEANINGLESS = "it has no meaning any more";
 
@@ -79,9 +78,6 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--dns-ttl": value(NO_DNS),
   "--dns-fallback-timeout": value(NO_DNS),
   "--resolv-conf": value(NO_DNS),
-  "--ipalloc-range": value(NO_IPAM, ""),
-  "--ipalloc-init": value(NO_IPAM, ""),
-  "--ipalloc-default-subnet": value(NO_IPAM, ""),
   "--expect-npc": flag("this build does not have network policy yet", "false"),
   "--no-masq-local": flag("this build does not have network policy yet", "", "true", "false"),
   "--awsvpc": flag("this build does not have AWS VPC mode yet", "false"),

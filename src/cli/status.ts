@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave status [targets|connections|peers]`
+// `weave status [targets|connections|peers|ipam]`
 import { type ApiClient, Unreachable } from "../api/client.ts";
 import { renderConnections } from "../api/render/connections.ts";
+import { renderIpam } from "../api/render/ipam.ts";
 import { renderOverview } from "../api/render/overview.ts";
 import { renderPeers } from "../api/render/peers.ts";
 import { renderTargets } from "../api/render/targets.ts";
@@ -22,14 +23,15 @@ const PAGES: Readonly<Record<string, Page>> = {
   "": { text: (status) => `\n${renderOverview(status)}\n`, json: (status) => status },
   connections: { text: renderConnections, json: ({ router }) => ({ connections: router.connections }) },
   peers: { text: renderPeers, json: ({ router }) => ({ peers: router.peers }) },
+  ipam: { text: ipamText, json: ({ ipam }) => ({ ipam }) },
   targets: { text: renderTargets, json: ({ router }) => ({ targets: router.targets }) },
 };
-const NOT_YET: Readonly<Record<string, string>> = { dns: "DNS", ipam: "automatic address allocation" };
+const NOT_YET: Readonly<Record<string, string>> = { dns: "DNS" };
 
 export const status = command({
   name: "status",
   summary: "show how the network is doing",
-  usage: ["[flags] [targets | connections | peers]"],
+  usage: ["[flags] [targets | connections | peers | ipam]"],
   details: "Warnings come first. `weave report` has everything, for programs.",
   args: {
     page: { type: "positional", required: false, description: "which part to show; without: an overview" },
@@ -50,6 +52,11 @@ export const status = command({
     }
   },
 });
+
+function ipamText(status: StatusModel): string {
+  if (status.ipam) return renderIpam(status);
+  throw new UserError("unavailable", "addresses are not allocated here", "see --ipalloc-range of 'weave launch'");
+}
 
 function noSuchPage(name: string): never {
   const service = Object.hasOwn(NOT_YET, name) ? NOT_YET[name] : undefined;

@@ -18,7 +18,7 @@ import { HandOver } from "./hand-over.ts";
 import type { IpamJournal, Lease } from "./lease.ts";
 import { encodeMemory, recall } from "./memory.ts";
 import type { IpamMessage } from "./messages.ts";
-import { includes, type Range, rangeOf, toIp, usableRange } from "./range.ts";
+import { includes, intersect, type Range, rangeOf, toIp, usableRange } from "./range.ts";
 import { heldBy, leaving, ownerAway, spaceFull, tooLate } from "./refusals.ts";
 import { claimAt, foundRing, type Segments, sharesOf, within } from "./ring.ts";
 import { RingKeeper } from "./ring-keeper.ts";
@@ -30,6 +30,9 @@ import { WaitingList, type Wish } from "./waiting.ts";
 const TICK_MS = 5_000;
 /** The owner of an address that was asked for by name may be away for a moment. */
 const CLAIM_PATIENCE_MS = 5_000;
+
+/** As an owner: the address is filed under its own text, and each request gets another one. */
+export const NOBODY = "_";
 
 export interface AllocatorOptions {
   readonly self: PeerName;
@@ -146,7 +149,7 @@ export class Allocator implements Disposable {
   /** An address in `subnet`: the one `owner` has there already, or had a moment ago, or any.
    *  @throws {UserError} conflict: none is free; unavailable: not within the deadline, or whoever asked has gone */
   async allocate(owner: string, subnet: Cidr, via: Lease["via"], family: Lease["family"], signal?: AbortSignal): Promise<Lease> {
-    const range = usableRange(subnet);
+    const range = intersect(usableRange(subnet), this.#range);
     const { prefixLength } = subnet;
     let given: Lease | undefined;
     let isNew = false;
@@ -157,7 +160,7 @@ export class Allocator implements Disposable {
         range,
         attempt: () => {
           if (!this.#keeper.hasRing) return this.#needRing();
-          given = this.#space.held(owner, range);
+          given = owner === NOBODY ? undefined : this.#space.held(owner, range);
           if (given) return true;
           const lease = { owner, prefixLength, via, family };
           given = this.#space.allocate(lease, range, this.#seeker.isUrgent(range));
@@ -174,8 +177,9 @@ export class Allocator implements Disposable {
 
   /** Just this address; inside the range its space comes from whoever has it. Outside nobody is asked.
    *  @throws {UserError} conflict: somebody has it, with his name; unavailable */
-  async claim(lease: Lease, signal?: AbortSignal): Promise<Lease> {
-    const { address } = lease;
+  async claim(wanted: Lease, signal?: AbortSignal): Promise<Lease> {
+    const { address } = wanted;
+    const lease = wanted.owner === NOBODY ? { ...wanted, owner: toIp(address) } : wanted;
     const range = { start: address, end: address + 1 };
     const startedAt = this.#ports.clock.now();
     const before = this.#space.leaseAt(address);
@@ -245,12 +249,8 @@ export class Allocator implements Disposable {
   leases(): Lease[] {
     return [...this.#space.leases()].sort((a, b) => a.address - b.address);
   }
-  leasesOf(owner: string): Lease[] {
-    return this.#space.leasesOf(owner);
-  }
-  leaseAt(address: number): Lease | undefined {
-    return this.#space.leaseAt(address);
-  }
+  readonly leasesOf = (owner: string): Lease[] => this.#space.leasesOf(owner);
+  readonly leaseAt = (address: number): Lease | undefined => this.#space.leaseAt(address);
 
   view(): IpamView {
     return viewOf({

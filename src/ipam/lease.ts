@@ -9,8 +9,8 @@ export interface Lease {
   readonly prefixLength: number;
   /** Which of the address and its IPv6 twin are in use. */
   readonly family: "v4" | "v6" | "both";
-  /** Given to something that this daemon attached or exposed, so that it can tell when it has gone; `api`: to a client that releases it itself. */
-  readonly via: "attach" | "api";
+  /** How it ends when nobody releases it: with what this daemon attached or exposed, with the container of that id, or (`api`) not at all. */
+  readonly via: "attach" | "container" | "api";
 }
 
 /** An address that was released a moment ago. */

@@ -6,7 +6,7 @@ import type { PeerName } from "../mesh/peer-name.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 import { FreeRuns } from "./free-runs.ts";
 import type { Freed, IpamChange, Lease, StoredIpam } from "./lease.ts";
-import { includes, type Range, sizeOf } from "./range.ts";
+import { includes, type Range, sizeOf, toIp } from "./range.ts";
 import { assign, assignAll, checkSegments, claimAt, coalesce, mergeSegments, type Segments, within } from "./ring.ts";
 
 export interface SpaceOptions {
@@ -116,7 +116,7 @@ export class Space {
     const address =
       this.#formerly(lease.owner, range) ?? this.#freeRuns().lowest(range) ?? (evenResting ? this.#rested(range) : undefined);
     if (address === undefined) return undefined;
-    return this.#give({ ...lease, address });
+    return this.#give({ ...lease, address, owner: lease.owner === "_" ? toIp(address) : lease.owner });
   }
 
   /** One in quarantine, the one that ends first. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this host remembers over restarts, in one SQLite file: options and other settings, targets, the mesh as last seen, attachments,
-// exposures. Every call is on disk when it returns; `batch` makes several calls one commit with one fsync.
+// exposures, leases. Every call is on disk when it returns; `batch` makes several calls one commit with one fsync.
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../runtime/clock.ts";
 import { AttachmentTable } from "./attachments.ts";
 import { translated } from "./errors.ts";
 import { ExposureTable } from "./exposures.ts";
+import { LeaseTable } from "./leases.ts";
 import { openDatabase } from "./open.ts";
 
 /** The mesh's own encoding, and when and in which boot it was written. */
@@ -27,6 +28,7 @@ export class Store implements Disposable {
   readonly meshState: MeshState;
   readonly attachments: AttachmentTable;
   readonly exposures: ExposureTable;
+  readonly leases: LeaseTable;
   readonly #database: Database;
   readonly #guarded: Guarded;
 
@@ -40,6 +42,7 @@ export class Store implements Disposable {
     this.meshState = new MeshState(database, this.#guarded);
     this.attachments = new AttachmentTable(database, this.#guarded);
     this.exposures = new ExposureTable(database, this.#guarded);
+    this.leases = new LeaseTable(database, this.#guarded);
   }
 
   /** All of `work`'s writes or none, in one commit. `work` must not wait. */
@@ -63,6 +66,7 @@ function readEverything(database: Database): void {
   const plain: Guarded = (action) => action();
   new AttachmentTable(database, plain).attachments();
   new ExposureTable(database, plain).exposures();
+  new LeaseTable(database, plain).load();
 }
 
 /** Texts by name: options of `launch`, the data plane's facts, … */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave status`: health warnings and notes, then one section per service, labels right-aligned so that the colon stands in column 16.
-import { CONNECTION_STATES, type RouterStatus, type StatusModel } from "../status.ts";
+import { CONNECTION_STATES, type IpamStatus, type RouterStatus, type StatusModel } from "../status.ts";
 import { peerText } from "./text.ts";
 
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const sections = [healthLines(status), versionLines(status), routerLines(status.router)];
+  const sections = [healthLines(status), versionLines(status), routerLines(status.router), ipamLines(status.ipam)];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
 }
@@ -36,6 +36,17 @@ function routerLines(router: RouterStatus): readonly string[] {
     field("Connections", `${router.connections.length}${inParentheses(countStates(router))}`),
     field("Peers", `${router.peers.length}${inParentheses(countPeerConnections(router))}`),
     field("TrustedSubnets", router.trustedSubnets.length === 0 ? "none" : router.trustedSubnets.join(", ")),
+  ];
+}
+
+function ipamLines(ipam: IpamStatus | null): readonly string[] {
+  if (!ipam) return [];
+  return [
+    field("Service", "ipam"),
+    field("Status", ipam.status),
+    field("Range", ipam.range),
+    ...(ipam.range6 === null ? [] : [field("Range6", ipam.range6)]),
+    field("DefaultSubnet", ipam.defaultSubnet),
   ];
 }
 
