@@ -62,6 +62,7 @@ export function createIpam(config: DaemonConfig, range: Cidr, ports: IpamPorts):
   const allocator = new Allocator(
     {
       self,
+      nickname: config.nickname,
       range,
       init: initOf(config),
       quarantineMs: QUARANTINE_MS,

@@ -18,7 +18,7 @@ import { HandOver } from "./hand-over.ts";
 import type { IpamJournal, Lease } from "./lease.ts";
 import { encodeMemory, recall } from "./memory.ts";
 import type { IpamMessage } from "./messages.ts";
-import { includes, intersect, type Range, rangeOf, toIp, usableRange } from "./range.ts";
+import { includes, intersect, type Range, rangeOf, sameRange, toIp, usableRange } from "./range.ts";
 import { heldBy, leaving, ownerAway, spaceFull, tooLate } from "./refusals.ts";
 import { claimAt, foundRing, type Segments, sharesOf, within } from "./ring.ts";
 import { RingKeeper } from "./ring-keeper.ts";
@@ -36,6 +36,7 @@ export const NOBODY = "_";
 
 export interface AllocatorOptions {
   readonly self: PeerName;
+  readonly nickname: string;
   readonly range: Cidr;
   readonly init: InitMode;
   readonly quarantineMs: number;
@@ -260,7 +261,7 @@ export class Allocator implements Disposable {
       space: this.#space,
       founding: this.#founding,
       wishes: this.#waiting.wishes(),
-      peers: this.#ports.peers(),
+      peers: this.#peers(),
     });
   }
   /** Everything wrong with the state, in words; undefined: nothing. */
@@ -444,13 +445,19 @@ export class Allocator implements Disposable {
 
   #learnNames(): void {
     const owners = new Set(sharesOf(this.#space.segments).keys());
-    const names = new Map([...this.#ports.peers()].filter(([peer]) => owners.has(peer)));
+    const known = this.#peers();
+    const names = new Map([...known].filter(([peer]) => owners.has(peer)));
     this.#keeper.keepNames(owners);
     if (this.#keeper.learnNames(names)) this.#remember();
   }
 
+  /** All that can be reached, ourselves included. */
+  #peers(): ReadonlyMap<PeerName, string> {
+    return new Map(this.#ports.peers()).set(this.#options.self, this.#options.nickname);
+  }
+
   #called(peer: PeerName): string {
-    return formatPeer(peer, this.#ports.peers().get(peer) ?? this.#keeper.names.get(peer) ?? "");
+    return formatPeer(peer, this.#peers().get(peer) ?? this.#keeper.names.get(peer) ?? "");
   }
 
   #tooLate(what: string, range: Range): UserError {
@@ -492,8 +499,4 @@ export class Allocator implements Disposable {
     const vote: Vote = this.#founding.ownVote;
     return encodeMemory({ self: this.#options.self, header, founders, segments: this.#space.segments, names, vote });
   }
-}
-
-function sameRange(a: Range | undefined, b: Range | undefined): boolean {
-  return a !== undefined && a.start === b?.start && a.end === b.end;
 }

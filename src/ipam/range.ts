@@ -18,6 +18,11 @@ export function includes(range: Range, address: number): boolean {
   return address >= range.start && address < range.end;
 }
 
+/** False when either is missing. */
+export function sameRange(a: Range | undefined, b: Range | undefined): boolean {
+  return a !== undefined && a.start === b?.start && a.end === b.end;
+}
+
 /** The part both have; empty (start = end) when there is none. */
 export function intersect(a: Range, b: Range): Range {
   const start = Math.max(a.start, b.start);

@@ -47,6 +47,7 @@ export interface ViewSources {
   readonly space: Space;
   readonly founding: Founding;
   readonly wishes: readonly Wish[];
+  /** Those that can be reached, ourselves included. */
   readonly peers: ReadonlyMap<PeerName, string>;
 }
 
@@ -89,7 +90,7 @@ function sharesOfAll({ self, keeper, space, peers }: ViewSources): ShareView[] {
     peer,
     nickname: peers.get(peer) ?? keeper.names.get(peer) ?? "",
     addresses,
-    reachable: peer === self || peers.has(peer),
+    reachable: peers.has(peer),
   }));
   return found.sort((a, b) => Number(b.peer === self) - Number(a.peer === self) || compare(a.peer, b.peer));
 }

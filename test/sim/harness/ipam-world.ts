@@ -33,7 +33,7 @@ export class IpamHost {
     const world = this.#world;
     const life = ++this.#life;
     this.allocator = new Allocator(
-      { self: this.name, ...world.defaults, ...this.#options },
+      { self: this.name, nickname: `host${this.name}`, ...world.defaults, ...this.#options },
       {
         clock: this.#clock(life),
         random: seededRandom(world.random.below(2 ** 32)),
@@ -87,7 +87,7 @@ export class IpamWorld {
   readonly time = new VirtualTime();
   readonly random: Random;
   readonly hosts: IpamHost[] = [];
-  readonly defaults: Omit<AllocatorOptions, "self">;
+  readonly defaults: Omit<AllocatorOptions, "self" | "nickname">;
   loss = 0;
   electors = 1;
   #names = 0;
