@@ -7,7 +7,7 @@ import type { Instant } from "../runtime/clock.ts";
 export class Absence {
   readonly #since = new Map<PeerName, Instant>();
 
-  /** Called once in a while. @param owners of space, ourselves left out  @param peers that can be reached  @returns whose space is due */
+  /** Called once in a while. @param owners of space  @param peers others that can be reached  @returns whose space is due */
   look(
     self: PeerName,
     owners: readonly PeerName[],
@@ -15,12 +15,14 @@ export class Absence {
     now: Instant,
     limitMs: number,
   ): readonly PeerName[] {
-    const away = owners.filter((owner) => !peers.has(owner));
+    const away = owners.filter((owner) => owner !== self && !peers.has(owner));
     for (const owner of this.#since.keys()) if (!away.includes(owner)) this.#since.delete(owner);
     for (const owner of away) if (!this.#since.has(owner)) this.#since.set(owner, now);
     if (peers.size + 1 <= away.length) return [];
-    const present = owners.filter((owner) => peers.has(owner));
-    if (present.some((owner) => owner < self)) return [];
+    const present = owners.filter((owner) => owner === self || peers.has(owner));
+    // With no owner left it is any of those who are there; two that both took over would give out the same addresses for a moment.
+    const candidates = present.length > 0 ? present : [self, ...peers.keys()];
+    if (Math.min(...candidates) !== self) return [];
     return away.filter((owner) => (this.#since.get(owner) ?? now) <= now - limitMs);
   }
 }

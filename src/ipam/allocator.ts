@@ -11,7 +11,7 @@ import type { Log } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { Absence } from "./absence.ts";
 import { Committer } from "./committer.ts";
-import type { Vote, Votes } from "./consensus.ts";
+import type { Votes } from "./consensus.ts";
 import { Exchange } from "./exchange.ts";
 import { Founding, type InitMode } from "./founding.ts";
 import { HandOver } from "./hand-over.ts";
@@ -151,7 +151,6 @@ export class Allocator implements Disposable {
    *  @throws {UserError} conflict: none is free; unavailable: not within the deadline, or whoever asked has gone */
   async allocate(owner: string, subnet: Cidr, via: Lease["via"], family: Lease["family"], signal?: AbortSignal): Promise<Lease> {
     const range = intersect(usableRange(subnet), this.#range);
-    const { prefixLength } = subnet;
     let given: Lease | undefined;
     let isNew = false;
     await this.#wait(
@@ -163,7 +162,7 @@ export class Allocator implements Disposable {
           if (!this.#keeper.hasRing) return this.#needRing();
           given = owner === NOBODY ? undefined : this.#space.held(owner, range);
           if (given) return true;
-          const lease = { owner, prefixLength, via, family };
+          const lease = { owner, prefixLength: subnet.prefixLength, via, family };
           given = this.#space.allocate(lease, range, this.#seeker.isUrgent(range));
           isNew = given !== undefined;
           if (!isNew) this.#seeker.seek(range, false);
@@ -435,7 +434,7 @@ export class Allocator implements Disposable {
 
   #reclaim(): void {
     const { self, reclaimAfterMs } = this.#options;
-    const owners = [...sharesOf(this.#space.segments).keys()].filter((owner) => owner !== self);
+    const owners = [...sharesOf(this.#space.segments).keys()];
     for (const owner of this.#absence.look(self, owners, this.#ports.peers(), this.#ports.clock.now(), reclaimAfterMs)) {
       void this.takeOver(owner).catch((thrown: unknown) =>
         this.#ports.log.warn("taking over failed, it is tried again", { reason: errorText(thrown) }),
@@ -445,8 +444,7 @@ export class Allocator implements Disposable {
 
   #learnNames(): void {
     const owners = new Set(sharesOf(this.#space.segments).keys());
-    const known = this.#peers();
-    const names = new Map([...known].filter(([peer]) => owners.has(peer)));
+    const names = new Map([...this.#peers()].filter(([peer]) => owners.has(peer)));
     this.#keeper.keepNames(owners);
     if (this.#keeper.learnNames(names)) this.#remember();
   }
@@ -496,7 +494,7 @@ export class Allocator implements Disposable {
 
   #memory(): Uint8Array {
     const { header, founders, names } = this.#keeper;
-    const vote: Vote = this.#founding.ownVote;
-    return encodeMemory({ self: this.#options.self, header, founders, segments: this.#space.segments, names, vote });
+    const { segments } = this.#space;
+    return encodeMemory({ self: this.#options.self, header, founders, segments, names, vote: this.#founding.ownVote });
   }
 }

@@ -127,6 +127,7 @@ export class Exchange implements GossipHandler {
     return this.#ports.keeper.digest(this.#ports.space.segments, this.#allVotes());
   }
   missing(digest: Uint8Array): Uint8Array | undefined {
+    if (!this.#ports.committer.flush()) return undefined; // nothing is told that is not on disk
     return this.#ports.keeper.missing(digest, this.#ports.space.segments, this.#allVotes());
   }
   #allVotes(): Uint8Array {

@@ -8,7 +8,7 @@ import { launch, statusOf, waitForMesh } from "../support/weave.ts";
 
 const HOSTS = 5;
 const AT_ONCE = 40;
-const ROUNDS = 4;
+const ROUNDS = 3;
 
 /** Attaches without an address through the API; undefined: the daemon was killed meanwhile. */
 async function attach(host: Host, name: string): Promise<string | undefined> {
