@@ -5,8 +5,10 @@
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
+//   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
+import { benchIpam } from "./ipam.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
@@ -42,12 +44,14 @@ async function main(): Promise<boolean> {
       });
     case "sleeve":
       return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
+    case "ipam":
+      return await benchIpam({ times: Number(values.times ?? "5"), hosts: Math.min(10, Number(values.daemons)) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, mesh, ipam, connect or start`);
       process.exit(2);
   }
 }
