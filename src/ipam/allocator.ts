@@ -96,6 +96,7 @@ export class Allocator implements Disposable {
         clock,
         random,
         electors: () => ports.electors(),
+        peers: () => ports.peers(),
         tell: (votes) => this.#tellVotes(votes),
         found: (founders, isOurs) => this.#found(founders, isOurs),
       },
@@ -370,8 +371,6 @@ export class Allocator implements Disposable {
       () => spaceFull(range),
     );
   }
-
-  // Inside
 
   #needRing(): false {
     this.#founding.want();

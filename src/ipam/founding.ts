@@ -20,8 +20,10 @@ const TURNS_MAX = 10;
 export interface FoundingPorts {
   readonly clock: Clock;
   readonly random: Random;
-  /** Electors to be expected when their number was not given, this host included. */
+  /** Electors to be expected when their number was not given, this host included. Those that have been met count as well. */
   electors(): number;
+  /** Others that can be reached now. */
+  peers(): ReadonlyMap<PeerName, unknown>;
   /** To everybody, once our own record in it is on disk. */
   tell(votes: Votes): void;
   /** The ring begins; called once. `isOurs`: we proposed it, and tell those who cannot know. */
@@ -62,9 +64,17 @@ export class Founding implements Disposable {
     return this.#votes.get(this.#self) ?? NO_VOTE;
   }
   get quorum(): number {
-    const { by } = this.#mode;
-    const electors = by === "consensus" ? (this.#mode.electors ?? this.#ports.electors()) : this.#ports.electors();
-    return Math.floor(Math.max(1, electors) / 2) + 1;
+    const given = this.#mode.by === "consensus" ? this.#mode.electors : undefined;
+    return Math.floor((given ?? Math.max(this.#ports.electors(), this.#present())) / 2) + 1;
+  }
+  /** Electors that can be reached now, this host included. */
+  #present(): number {
+    const peers = this.#ports.peers();
+    return [...this.#votes].filter(([peer, vote]) => vote.elector && (peer === this.#self || peers.has(peer))).length;
+  }
+  /** Everybody within reach has shown himself: nobody has a ring that we will hear of in a moment. */
+  #isAcquainted(): boolean {
+    return [...this.#ports.peers().keys()].every((peer) => this.#votes.has(peer));
   }
   /** Electors that have shown themselves. */
   get known(): number {
@@ -126,7 +136,7 @@ export class Founding implements Disposable {
     this.#round = Math.max(this.#round, highest);
     if (this.#isOver || !this.isElector || !this.isWanted || (this.#timer && !isOutbid)) return;
     const rank = [...this.#votes].filter(([peer, vote]) => vote.elector && peer < this.#self).length;
-    if (rank === 0 && highest === 0) this.#propose();
+    if (rank === 0 && highest === 0 && this.#isAcquainted()) this.#propose();
     if (this.#isOver) return;
     this.#timer?.[Symbol.dispose]();
     const delayMs = TURN_MS * (1 + Math.min(rank, TURNS_MAX)) + this.#ports.random.below(TURN_MS);

@@ -67,6 +67,38 @@ describe("a ring begins", () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test("once among hosts that each know of another number of electors, as soon as they have met", async () => {
+    for (let seed = SEED; seed < SEED + 100; seed++) {
+      const world = new IpamWorld(seed, "10.32.0.0/24");
+      // As with: launch; launch h1; launch h1.
+      for (const electors of [1, 2, 2]) world.add().electors = electors;
+      await world.run(world.random.below(1_500));
+      const asked = world.hosts.map((host) => ask(host, "web", "10.32.0.0/24"));
+      await world.runUntil(() => asked.every(isOver), 20_000, "answered");
+      await world.run(2_000);
+      expect([seed, world.faults(), world.hosts[0]!.allocator!.view().strangers]).toEqual([seed, [], []]);
+    }
+  }, 20_000);
+
+  test("a host that has lost its disk learns the ring from the others, although it could make one by itself", async () => {
+    const world = new IpamWorld(SEED, "10.32.0.0/24");
+    const [a, b] = [world.add(), world.add()];
+    await world.run(1_000);
+    const asked = [ask(a, "web", "10.32.0.0/24"), ask(b, "web", "10.32.0.0/24")];
+    await world.runUntil(() => asked.every(isOver), 10_000, "answered");
+    a.kill();
+    a.journal.memory = undefined;
+    a.journal.leases.clear();
+    const { address } = asked[0]!.lease!;
+    a.start().adopt({ address, owner: "web", prefixLength: 24, family: "v4", via: "attach" });
+    const more = [ask(a, "db", "10.32.0.0/24"), ask(b, "db", "10.32.0.0/24")];
+    await world.runUntil(() => more.every(isOver), 10_000, "answered");
+    await world.run(2_000);
+    expect(a.allocator!.view().strangers).toEqual([]);
+    expect(new Set([...asked, ...more].map((one) => one.lease?.address)).size).toBe(4);
+    expect(world.faults()).toEqual([]);
+  });
+
   test("a request that waits for consensus is refused at its deadline and says what is missing; one that is given up ends at once", async () => {
     const world = new IpamWorld(SEED, "10.32.0.0/24");
     world.electors = 4;

@@ -17,6 +17,8 @@ export class IpamHost {
   readonly name: PeerName;
   readonly journal = new MemoryJournal();
   group = 0;
+  /** How many it expects; undefined: as many as all. */
+  electors: number | undefined;
   allocator: Allocator | undefined;
   handler: GossipHandler | undefined;
   #life = 0;
@@ -44,7 +46,7 @@ export class IpamHost {
           return this.#gossip();
         },
         peers: () => new Map(world.reachable(this).map((host) => [host.name, `host${host.name}`])),
-        electors: () => world.electors,
+        electors: () => this.electors ?? world.electors,
         describe: (owner) => owner,
       },
     );
