@@ -28,8 +28,8 @@ export class AddressBook implements Addresses {
   readonly #allocator: Allocator;
   /** Leases for which nothing was found in the last look: an attach may be under way. */
   #idle: ReadonlySet<number> = new Set();
-  /** Leases of requests that still wait for more. */
-  readonly #claiming = new Set<Lease>();
+  /** Owners of requests under way: their leases are in use, although nothing has them yet. */
+  readonly #claiming: string[] = [];
 
   constructor(options: AddressBookOptions, allocator: Allocator) {
     this.#options = options;
@@ -48,13 +48,14 @@ export class AddressBook implements Addresses {
     const cidrs: Cidr[] = [];
     const before = new Set(this.#allocator.leasesOf(owner).map((lease) => lease.address));
     const given: Lease[] = [];
+    this.#claiming.push(owner);
     try {
       for (const request of requests) cidrs.push(...(await this.#one(owner, request, signal, given)));
     } catch (thrown) {
       for (const { address } of given) if (!before.has(address)) await this.#allocator.release(owner, address);
       throw thrown;
     } finally {
-      for (const lease of given) this.#claiming.delete(lease);
+      this.#claiming.splice(this.#claiming.indexOf(owner), 1);
     }
     return unique(cidrs);
   }
@@ -66,7 +67,7 @@ export class AddressBook implements Addresses {
     const isTwin = isIpv6(subnet.address);
     const family = isTwin ? "v6" : range6 ? "both" : "v4";
     const lease = await this.#allocator.allocate(owner, this.#checked(subnet), "attach", family, signal);
-    this.#hold(lease, given);
+    given.push(lease);
     const cidr = cidrOf(lease);
     if (!range6) return [cidr];
     return isTwin ? [twinOf(cidr, range6)] : [cidr, twinOf(cidr, range6)];
@@ -89,13 +90,8 @@ export class AddressBook implements Addresses {
     const place = this.#numberOf(cidr.address);
     if (!place) return cidr; // IPv6 outside the range: nothing is known of it
     const prefixLength = place.family === "v6" ? Math.max(1, cidr.prefixLength - 96) : cidr.prefixLength;
-    this.#hold(await this.#allocator.claim({ ...place, owner, prefixLength, via: "attach" }, signal), given);
+    given.push(await this.#allocator.claim({ ...place, owner, prefixLength, via: "attach" }, signal));
     return cidr;
-  }
-
-  #hold(lease: Lease, given: Lease[]): void {
-    given.push(lease);
-    this.#claiming.add(lease);
   }
 
   #numberOf(ip: Ip): { readonly address: number; readonly family: "v4" | "v6" } | undefined {
@@ -126,7 +122,7 @@ export class AddressBook implements Addresses {
       const prefixLength = place.family === "v6" ? Math.max(1, cidr.prefixLength - 96) : cidr.prefixLength;
       this.#allocator.adopt({ ...place, owner: lease?.owner ?? owner, prefixLength: Math.min(32, prefixLength), via: "attach" });
     }
-    for (const { address } of this.#claiming) used.add(address);
+    for (const owner of this.#claiming) for (const { address } of this.#allocator.leasesOf(owner)) used.add(address);
     const idle: Lease[] = [];
     for (const lease of this.#allocator.leases()) {
       if (lease.via === "attach" && !used.has(lease.address)) idle.push(lease);
