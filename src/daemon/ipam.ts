@@ -2,7 +2,7 @@
 // Address allocation joined to this daemon: its range, its place in the mesh, its disk, and what is attached here.
 import type { IpamStatus } from "../api/status.ts";
 import { heldAddresses } from "../attach/attachment.ts";
-import type { ContainerRuntime, HostRoutes } from "../attach/ports.ts";
+import type { ContainerRuntime, HostRoute, HostRoutes } from "../attach/ports.ts";
 import { NO_RANGE } from "../config/ipalloc.ts";
 import type { DaemonConfig } from "../config/load.ts";
 import { EXPOSE_OWNER } from "../expose/exposure.ts";
@@ -14,7 +14,7 @@ import { formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.
 import { type Cidr, cidrsOverlap, formatCidr, parseCidr } from "../net/cidr.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
-import type { Log } from "../runtime/log.ts";
+import type { Log, LogFields } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { Store } from "../store/store.ts";
 import { AddressBook, type Holding } from "./address-book.ts";
@@ -97,31 +97,37 @@ function electorsOf(mesh: Mesh): number {
   return Math.max(1, targets.length + 1 - Math.min(ours, targets.length));
 }
 
-/** The range to allocate from; undefined: nothing is to be allocated. A range that was chosen stays.
+/** The range to allocate from; undefined: nothing is to be allocated. The one of the last time stays, whatever routes have come since.
  *  @throws {UserError} conflict: it overlaps with a route of this host */
 export function chooseRange(config: DaemonConfig, store: Store, routes: HostRoutes, log: Log): Cidr | undefined {
   const given = config.ipallocRange;
   if (given?.prefixLength === NO_RANGE.prefixLength) return undefined;
-  const clash = given && routes.overlapping(given);
-  if (given && !clash) return given;
-  if (given && clash) throw clashes(given, clash, "choose another --ipalloc-range, the same on all hosts");
   const stored = parseCidr(store.settings.get(RANGE_KEY) ?? "");
-  if (stored) return stored;
-  const [first, ...others] = RANGES.map((text) => parseCidr(text)!); // literals above are valid
-  const why = routes.overlapping(first!);
-  if (!why) return first;
-  const chosen = config.peers.length > 0 ? undefined : others.find((range) => !routes.overlapping(range));
-  if (!chosen) throw clashes(first!, why, "give --ipalloc-range, the same on all hosts, or an empty text for no allocation");
-  log.warn("the usual range of addresses overlaps with a route; another was chosen", {
-    range: formatCidr(chosen),
-    route: formatCidr(why.destination),
-    device: why.device,
-  });
-  store.settings.set(RANGE_KEY, formatCidr(chosen));
+  const range = stored && (!given || formatCidr(given) === formatCidr(stored)) ? stored : newRange(config, routes, log);
+  const clash = routes.overlapping(range);
+  if (clash) log.warn("addresses are allocated from a range that overlaps with a route of this host", routeFields(range, clash));
+  store.settings.set(RANGE_KEY, formatCidr(range));
+  return range;
+}
+
+function newRange({ ipallocRange: given, peers }: DaemonConfig, routes: HostRoutes, log: Log): Cidr {
+  const [usual, ...others] = RANGES.map((text) => parseCidr(text)!); // literals above are valid
+  const wanted = given ?? usual!;
+  const clash = routes.overlapping(wanted);
+  if (!clash) return wanted;
+  if (given) throw clashes(given, clash, "choose another --ipalloc-range, the same on all hosts");
+  const chosen = peers.length > 0 ? undefined : others.find((range) => !routes.overlapping(range));
+  const hint = "give --ipalloc-range, the same on all hosts, or an empty text for no allocation";
+  if (!chosen) throw clashes(wanted, clash, hint);
+  log.warn("the usual range of addresses overlaps with a route; another was chosen", routeFields(chosen, clash));
   return chosen;
 }
 
-function clashes(range: Cidr, route: { readonly destination: Cidr; readonly device: string }, hint: string): UserError {
+function routeFields(range: Cidr, { destination, device }: HostRoute): LogFields {
+  return { range: formatCidr(range), route: formatCidr(destination), device };
+}
+
+function clashes(range: Cidr, route: HostRoute, hint: string): UserError {
   return new UserError(
     "conflict",
     `cannot allocate addresses from ${formatCidr(range)}: it overlaps with this host's route ${formatCidr(route.destination)} on '${route.device}'`,

@@ -299,6 +299,7 @@ export class Allocator implements Disposable {
     const shares = sharesOf(this.#space.segments);
     if (!shares.has(this.#options.self)) return true;
     const heirs = [...this.#ports.peers().keys()].sort((a, b) => (shares.get(b) ?? 0) - (shares.get(a) ?? 0) || a - b);
+    if (heirs.length === 0) return shares.size === 1; // a lone host owes nobody anything
     let { segments } = this.#space;
     segments = segments.filter((segment) => segment.owner === this.#options.self);
     for (const heir of heirs) {

@@ -43,6 +43,39 @@ describe("a ring begins", () => {
     expect(new Set(rings).size).toBe(1);
   });
 
+  test("once, when several attach at the same time on hosts that were only told of the first", async () => {
+    await using lab = await Lab.open();
+    const hosts = (await lab.addHosts("h1", "h2", "h3")) as [Host, Host, Host];
+    await lab.connect(hosts);
+    await Promise.all(hosts.map((host) => launch(host, ...(host === hosts[0] ? [] : [hosts[0].address]))));
+    await waitForMesh(hosts);
+    const given = await Promise.all(hosts.map(async (host) => host.mustWeave("attach", (await host.container("c")).path)));
+    expect(new Set(given).size).toBe(3);
+    for (const host of hosts) expect((await ipamOf(host)).strangers).toEqual([]);
+  });
+
+  test("a host whose database is lost keeps its containers' addresses, and learns the ring from the others", async () => {
+    await using lab = await Lab.open();
+    const hosts = (await lab.addHosts("h1", "h2")) as [Host, Host];
+    await lab.connect(hosts);
+    const [h1, h2] = hosts;
+    await launch(h1);
+    await launch(h2, h1.address);
+    await waitForMesh(hosts);
+    const container = await h1.container("c");
+    const before = (await h1.mustWeave("attach", container.path)).trim();
+    const ring = (await ipamOf(h2)).entries.length;
+    await h1.killDaemon();
+    await h1.must(["sh", "-c", "rm /var/lib/weave/weave.db*"]);
+    await launch(h1);
+    expect((await ipamOf(h1)).active).toBe(1);
+    await waitForMesh(hosts);
+    expect((await h1.mustWeave("attach", (await h1.container("d")).path)).trim()).not.toBe(before);
+    expect((await ipamOf(h1)).strangers).toEqual([]);
+    expect((await ipamOf(h1)).entries.length).toBeLessThanOrEqual(ring + 2);
+    expect((await h1.mustWeave("ps", container.path)).trim()).toContain(before);
+  });
+
   test("with seeds at once and alike, without a word", async () => {
     await using lab = await Lab.open();
     const hosts = await lab.addHosts("h1", "h2");
@@ -144,10 +177,14 @@ describe("options", () => {
     await launch(host);
     expect((await ipamOf(host)).range).toBe("10.48.0.0/12");
     expect((await host.mustWeave("expose")).trim()).toBe("10.48.0.1");
+    // What is in use stays, whatever routes come and go.
     await host.must(["ip", "route", "delete", "10.40.0.0/16", "dev", "e1"]);
-    await host.killDaemon();
-    await launch(host);
-    expect((await ipamOf(host)).range).toBe("10.48.0.0/12");
+    await host.must(["ip", "route", "add", "10.50.0.0/16", "dev", "e1"]);
+    for (const flags of [[], ["--ipalloc-range", "10.48.0.0/12"]]) {
+      await host.killDaemon();
+      await launch(host, ...flags);
+      expect((await ipamOf(host)).range).toBe("10.48.0.0/12");
+    }
   });
 
   test("addresses have IPv6 twins, which reach each other and are free again with them", async () => {
