@@ -93,6 +93,8 @@ export interface IpamStatus {
   readonly pendingAllocates: readonly string[];
   /** `owner address/length` */
   readonly pendingClaims: readonly string[];
+  /** Peers from which these wait for an answer. */
+  readonly waitingFor: readonly { readonly name: string; readonly nickname: string }[];
   /** Addresses in use here and, as the ring says, on another peer. */
   readonly conflicts: readonly { readonly address: string; readonly owner: string; readonly peer: string }[];
   /** Peers with another range or ring. */

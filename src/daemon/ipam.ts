@@ -172,6 +172,7 @@ export function ipamStatus({ allocator, book, range6 }: Ipam): IpamStatus {
     consensus: view.consensus ?? null,
     pendingAllocates: view.pendingAllocates,
     pendingClaims: view.pendingClaims,
+    waitingFor: view.waitingFor.map(({ peer, nickname }) => ({ name: formatPeerName(peer), nickname })),
     conflicts: view.conflicts.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
     strangers: view.strangers.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
   };

@@ -260,14 +260,13 @@ export class Allocator implements Disposable {
       keeper: this.#keeper,
       space: this.#space,
       founding: this.#founding,
+      seeker: this.#seeker,
       wishes: this.#waiting.wishes(),
       peers: this.#peers(),
     });
   }
   /** Everything wrong with the state, in words; undefined: nothing. */
-  check(): string | undefined {
-    return this.#space.check();
-  }
+  readonly check = (): string | undefined => this.#space.check();
 
   // What the operator decides about the ring
 

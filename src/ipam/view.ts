@@ -7,6 +7,7 @@ import type { Founding } from "./founding.ts";
 import { includes, type Range, rangeOf, sizeOf, toIp } from "./range.ts";
 import { sharesOf } from "./ring.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
+import type { Seeker } from "./seeker.ts";
 import type { Space } from "./space.ts";
 import type { Wish } from "./waiting.ts";
 
@@ -34,6 +35,8 @@ export interface IpamView {
   readonly consensus: { readonly elector: boolean; readonly known: number; readonly quorum: number } | undefined;
   readonly pendingAllocates: readonly string[];
   readonly pendingClaims: readonly string[];
+  /** Peers that have space where some is wanted and have not answered yet. */
+  readonly waitingFor: readonly { readonly peer: PeerName; readonly nickname: string }[];
   /** In use here and, as it seems, elsewhere. */
   readonly conflicts: readonly { readonly address: Ip; readonly owner: string; readonly peer: PeerName }[];
   /** Peers that allocate from another range or ring. */
@@ -47,6 +50,7 @@ export interface ViewSources {
   readonly space: Space;
   readonly founding: Founding;
   readonly wishes: readonly Wish[];
+  readonly seeker: Seeker;
   /** Those that can be reached, ourselves included. */
   readonly peers: ReadonlyMap<PeerName, string>;
 }
@@ -70,6 +74,7 @@ export function viewOf(sources: ViewSources): IpamView {
     consensus: keeper.hasRing ? undefined : { elector: founding.isElector, known: founding.known, quorum: founding.quorum },
     pendingAllocates: wishes.filter((wish) => wish.kind === "allocate").map((wish) => wish.what),
     pendingClaims: wishes.filter((wish) => wish.kind === "claim").map((wish) => wish.what),
+    waitingFor: silentPeers(sources),
     conflicts: Array.from(space.conflicts, ([address, peer]) => ({
       address: toIp(address),
       owner: space.leaseAt(address)?.owner ?? "",
@@ -77,6 +82,11 @@ export function viewOf(sources: ViewSources): IpamView {
     })),
     strangers: Array.from(keeper.strangers(), ([peer, { why }]) => ({ peer, why })),
   };
+}
+
+function silentPeers({ wishes, seeker, peers, keeper }: ViewSources): IpamView["waitingFor"] {
+  const silent = new Set(wishes.flatMap(({ range }) => (range ? seeker.waitingFor(range) : [])));
+  return Array.from(silent, (peer) => ({ peer, nickname: peers.get(peer) ?? keeper.names.get(peer) ?? "" }));
 }
 
 function activeIn(space: Space, range: Range): number {

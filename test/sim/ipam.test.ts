@@ -161,6 +161,29 @@ describe("space", () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test("a request that only an unreachable peer could grant says whom it waits for, and is granted when that is back", async () => {
+    const [world, a, b] = await pair("10.32.0.0/28");
+    const own = Array.from({ length: 7 }, (_, i) => ask(a, `c${i}`, "10.32.0.0/28"));
+    await world.run(500);
+    expect(own.every((one) => one.lease)).toBe(true);
+    b.group = 1;
+    const [late, later] = [ask(a, "late", "10.32.0.0/28"), ask(a, "later", "10.32.0.0/28")];
+    await world.run(59_000);
+    expect(isOver(late)).toBe(false);
+    expect(a.allocator!.view().status).toBe("waiting for IP(s) to become available");
+    expect(a.allocator!.view().waitingFor).toEqual([{ peer: b.name, nickname: "host2" }]);
+    await world.run(2_000);
+    expect(late.error?.message).toBe(
+      "no address in 10.32.0.0/28 for 'late' within 60 s: no answer from 00:00:00:00:00:02(host2), who have space there",
+    );
+    expect(later.error?.hint).toBe("if they will not come back: weave rmpeer");
+    const last = ask(a, "last", "10.32.0.0/28");
+    await world.run(10_000);
+    b.group = 0;
+    await world.runUntil(() => isOver(last), 5_000, "answered");
+    expect(last.lease).toBeDefined();
+  });
+
   test("an address rests after its release, but not when nothing else is free, nor for its owner", async () => {
     const [world, a] = await pair("10.32.0.0/28");
     const first = ask(a, "web", "10.32.0.0/28");

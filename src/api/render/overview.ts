@@ -44,6 +44,7 @@ function ipamLines(ipam: IpamStatus | null): readonly string[] {
   return [
     field("Service", "ipam"),
     field("Status", ipam.status),
+    ...(ipam.waitingFor.length === 0 ? [] : [field("WaitingFor", ipam.waitingFor.map(peerText).join(", "))]),
     field("Range", ipam.range),
     ...(ipam.range6 === null ? [] : [field("Range6", ipam.range6)]),
     field("DefaultSubnet", ipam.defaultSubnet),

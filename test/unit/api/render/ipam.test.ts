@@ -28,6 +28,7 @@ const READY: IpamStatus = {
   consensus: null,
   pendingAllocates: ["web 10.32.0.0/12"],
   pendingClaims: ["netns:/run/netns/a b 10.32.0.9/12"],
+  waitingFor: [],
   conflicts: [],
   strangers: [],
 };
@@ -50,6 +51,10 @@ test("its section of the overview", () => {
           Range: 10.32.0.0/12
   DefaultSubnet: 10.32.0.0/12
 `);
+  const waiting = { ...READY, status: "waiting for IP(s) to become available", waitingFor: [HOST_A] };
+  expect(renderOverview(statusModel({ ipam: waiting }))).toContain(
+    "         Status: waiting for IP(s) to become available\n     WaitingFor: 8a:3e:3e:3e:3e:3e(nicknamington)\n",
+  );
 });
 
 test("the report", () => {
