@@ -159,6 +159,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   if (ipam) {
     const reconcile = () => reconcileLeases(ipam, store, attachments.runtime, log);
     await reconcile();
+    ipam.allocator.open();
     owned.use(
       every(clock, LEASES_MS, () => {
         void reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));

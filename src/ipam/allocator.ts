@@ -75,7 +75,8 @@ export class Allocator implements Disposable {
   readonly #handOver: HandOver;
   readonly #absence = new Absence();
   #memoryChanged = false;
-  #isLeaving = false;
+  /** Space is given to others only while it is open: before, what is in use here may not be known yet. */
+  #phase: "starting" | "open" | "leaving" = "starting";
 
   constructor(options: AllocatorOptions, ports: AllocatorPorts) {
     const { clock, random, log } = ports;
@@ -120,7 +121,7 @@ export class Allocator implements Disposable {
         space: this.#space,
         founding: this.#founding,
         committer: this.#committer,
-        isLeaving: () => this.#isLeaving,
+        isOpen: () => this.#phase === "open",
         take: (delta) => this.#mergeSegments(delta),
         adopt: (founders, segments, names) => this.#adopt(founders, segments, names),
         remember: () => this.#remember(),
@@ -146,7 +147,10 @@ export class Allocator implements Disposable {
     this.#committer[Symbol.dispose]();
   }
 
-  // What clients of this host ask for
+  /** All that is in use here has its lease now. */
+  open(): void {
+    this.#phase = "open";
+  }
 
   /** An address in `subnet`: the one `owner` has there already, or had a moment ago, or any.
    *  @throws {UserError} conflict: none is free; unavailable: not within the deadline, or whoever asked has gone */
@@ -268,8 +272,6 @@ export class Allocator implements Disposable {
   /** Everything wrong with the state, in words; undefined: nothing. */
   readonly check = (): string | undefined => this.#space.check();
 
-  // What the operator decides about the ring
-
   /** Owners of space by name or nickname, also those that are gone. */
   ownersCalled(word: string): PeerName[] {
     const owners = [...sharesOf(this.#space.segments).keys()].filter((owner) => owner !== this.#options.self);
@@ -292,7 +294,7 @@ export class Allocator implements Disposable {
 
   /** Hands all space to a reachable peer and waits until it has it. False: nobody took it. From now on nothing is given out. */
   async leave(): Promise<boolean> {
-    this.#isLeaving = true;
+    this.#phase = "leaving";
     this.#waiting.end(() => true, leaving);
     this.#space.dropLeases();
     const shares = sharesOf(this.#space.segments);
@@ -316,8 +318,6 @@ export class Allocator implements Disposable {
     }
     return false;
   }
-
-  // What peers say
 
   #mergeSegments(delta: Segments): Segments {
     const { fresh, defended } = this.#space.merge(delta);
@@ -378,7 +378,7 @@ export class Allocator implements Disposable {
   }
 
   async #wait(wish: Wish, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#isLeaving) throw leaving();
+    if (this.#phase === "leaving") throw leaving();
     if (wish.attempt()) return;
     const done = this.#waiting.add(wish, this.#options.deadlineMs, signal);
     // What was settled while the attempt was made (a lone host has its ring at once) is not announced again.
@@ -426,9 +426,9 @@ export class Allocator implements Disposable {
   #look(): void {
     if (!this.#keeper.hasRing) return;
     this.#learnNames();
-    if (!this.#isLeaving) this.#tell(this.#space.coalesce());
+    if (this.#phase === "open") this.#tell(this.#space.coalesce());
     this.#waiting.retry((wish) => wish.kind === "claim");
-    if (this.#options.reclaimAfterMs > 0 && !this.#isLeaving) this.#reclaim();
+    if (this.#options.reclaimAfterMs > 0 && this.#phase === "open") this.#reclaim();
   }
 
   #reclaim(): void {

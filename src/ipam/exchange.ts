@@ -22,7 +22,8 @@ export interface ExchangePorts {
   readonly space: Space;
   readonly founding: Founding;
   readonly committer: Committer;
-  isLeaving(): boolean;
+  /** Space may be given away. */
+  isOpen(): boolean;
   /** Merges claims; returns what was new. */
   take(delta: Segments): Segments;
   /** The ring is known from now on. */
@@ -169,7 +170,7 @@ export class Exchange implements GossipHandler {
   /** Somebody asks for space. */
   #asked(from: PeerName, { token, range, urgent, exact }: IpamMessage & { type: "ask" }): void {
     const { header } = this.#ports.keeper;
-    if (!this.#ports.keeper.hasRing || this.#ports.isLeaving()) return;
+    if (!this.#ports.keeper.hasRing || !this.#ports.isOpen()) return;
     const given = this.#ports.space.donate(range, from, urgent);
     if (given) {
       this.#ports.log.debug("space given", { peer: this.#ports.called(from), range: rangeText(given[0] ?? range) });

@@ -184,6 +184,17 @@ describe("space", () => {
     expect(last.lease).toBeDefined();
   });
 
+  test("a host that does not know yet what is in use there gives nothing away", async () => {
+    const [world, a, b] = await pair("10.32.0.0/28");
+    b.kill();
+    b.start({ open: false });
+    const more = Array.from({ length: 8 }, (_, i) => ask(a, `c${i}`, "10.32.0.0/28"));
+    await world.run(5_000);
+    expect(more.filter((one) => one.lease)).toHaveLength(7);
+    b.allocator!.open();
+    await world.runUntil(() => more.every((one) => one.lease), 5_000, "answered");
+  });
+
   test("an address rests after its release, but not when nothing else is free, nor for its owner", async () => {
     const [world, a] = await pair("10.32.0.0/28");
     const first = ask(a, "web", "10.32.0.0/28");

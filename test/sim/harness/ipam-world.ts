@@ -31,7 +31,8 @@ export class IpamHost {
     this.#options = options;
   }
 
-  start(): Allocator {
+  /** `open: false`: it has not looked yet what is in use there. */
+  start(how: { readonly open: boolean } = { open: true }): Allocator {
     const world = this.#world;
     const life = ++this.#life;
     this.allocator = new Allocator(
@@ -50,6 +51,7 @@ export class IpamHost {
         describe: (owner) => owner,
       },
     );
+    if (how.open) this.allocator.open();
     return this.allocator;
   }
 
