@@ -426,7 +426,7 @@ export class Allocator implements Disposable {
   #look(): void {
     if (!this.#keeper.hasRing) return;
     this.#learnNames();
-    if (this.#phase === "open") this.#tell(this.#space.coalesce());
+    if (this.#phase === "open") this.#tell(this.#space.tidy((peer) => this.#ports.peers().has(peer)));
     this.#waiting.retry((wish) => wish.kind === "claim");
     if (this.#options.reclaimAfterMs > 0 && this.#phase === "open") this.#reclaim();
   }

@@ -205,11 +205,26 @@ export class Space {
     this.#free = undefined;
   }
 
-  /** Ranges of ours that touch become one. */
-  coalesce(): Segments {
-    const delta = coalesce(this.#segments, this.#options.self);
-    if (delta.length > 0) this.merge(delta);
-    return delta;
+  /** Ranges of ours that touch become one. Single addresses that we got out of the middle of somebody's space, and do not need any more, go back
+   *  to him if he `isThere`; so claims of single addresses leave no holes for ever. */
+  tidy(isThere: (peer: PeerName) => boolean): Segments {
+    this.#endQuarantines();
+    const joined = coalesce(this.#segments, this.#options.self);
+    if (joined.length > 0) this.merge(joined);
+    const returned = this.#strays(isThere);
+    if (returned.length > 0) this.merge(returned);
+    return mergeSegments(joined, returned).segments;
+  }
+
+  #strays(isThere: (peer: PeerName) => boolean): Segments {
+    const free = this.#freeRuns();
+    return this.#segments.flatMap((segment, index) => {
+      const [before, after] = [this.#segments[index - 1], this.#segments[index + 1]];
+      const { self } = this.#options;
+      if (segment.owner !== self || sizeOf(segment) !== 1 || !free.has(segment.start)) return [];
+      if (!before || before.owner !== after?.owner || before.owner === self || !isThere(before.owner)) return [];
+      return assign(this.#segments, { start: segment.start, end: segment.end }, before.owner);
+    });
   }
 
   /** What has to be on disk since the last call; undefined: nothing. */

@@ -20,7 +20,7 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("release" as const), at: peer, pick: fc.nat(20) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("donate" as const), at: peer, to: peer, resting: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("transfer" as const), at: peer, from: peer }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("coalesce" as const), at: peer }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("tidy" as const), at: peer, there: fc.boolean() }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constant("deliver" as const), at: peer, pick: fc.nat(50) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("wait" as const), at: peer, ms: fc.constantFrom(10_000, 40_000) }) },
 );
@@ -66,8 +66,8 @@ class Hosts {
       case "transfer":
         if (one.from !== one.at) this.tell(space.transfer(PEERS[one.from]!, PEERS[one.at]!).delta);
         return;
-      case "coalesce":
-        this.tell(space.coalesce());
+      case "tidy":
+        this.tell(space.tidy(() => one.there));
         return;
       case "deliver": {
         const delta = this.told[one.pick % Math.max(1, this.told.length)];

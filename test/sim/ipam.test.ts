@@ -161,6 +161,18 @@ describe("space", () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test("addresses claimed out of another's space and released leave no holes", async () => {
+    const [world, a, b] = await pair("10.32.0.0/24");
+    const claims = Array.from({ length: 20 }, (_, i) => toNumber(parseIp("10.32.0.130")!) + 5 * i).map((address) =>
+      a.allocator!.claim({ address, owner: `c${address}`, prefixLength: 24, family: "v4", via: "api" }),
+    );
+    await Promise.all([...claims, world.run(2_000)]);
+    expect(a.allocator!.view().entries.length).toBeGreaterThan(40);
+    for (const { owner, address } of a.allocator!.leases()) void a.allocator!.release(owner, address);
+    await world.run(60_000);
+    for (const host of [a, b]) expect(host.allocator!.view().entries.map((one) => one.addresses)).toEqual([128, 128]);
+  });
+
   test("a request that only an unreachable peer could grant says whom it waits for, and is granted when that is back", async () => {
     const [world, a, b] = await pair("10.32.0.0/28");
     const own = Array.from({ length: 7 }, (_, i) => ask(a, `c${i}`, "10.32.0.0/28"));
