@@ -15,7 +15,8 @@ export type InitMode =
 
 /** The elector whose name comes first proposes at once; the others wait their turn, so that proposers do not outbid each other for ever. */
 const TURN_MS = 1_000;
-const TURNS_MAX = 10;
+/** A ballot waits for those who come later, so further ones are needed only when its proposer has died. */
+const PAUSE_MAX_MS = 15_000;
 
 export interface FoundingPorts {
   readonly clock: Clock;
@@ -38,6 +39,7 @@ export class Founding implements Disposable {
   #timer: Disposable | undefined;
   /** Highest round seen. */
   #round = 0;
+  #attempts = 0;
   #isOver = false;
 
   constructor(self: PeerName, mode: InitMode, ports: FoundingPorts, ownVote: Vote | undefined) {
@@ -90,8 +92,8 @@ export class Founding implements Disposable {
 
   /** Somebody here needs a ring. */
   want(): void {
-    if (this.#isOver || this.ownVote.wants) return;
-    this.#change({ ...this.ownVote, wants: true });
+    if (this.#isOver) return;
+    if (!this.ownVote.wants) this.#change({ ...this.ownVote, wants: true });
     this.#strive();
   }
 
@@ -139,7 +141,8 @@ export class Founding implements Disposable {
     if (rank === 0 && highest === 0 && this.#isAcquainted()) this.#propose();
     if (this.#isOver) return;
     this.#timer?.[Symbol.dispose]();
-    const delayMs = TURN_MS * (1 + Math.min(rank, TURNS_MAX)) + this.#ports.random.below(TURN_MS);
+    const pauseMs = Math.min(PAUSE_MAX_MS, TURN_MS * (1 + rank) * 2 ** Math.min(this.#attempts++, 8));
+    const delayMs = pauseMs + this.#ports.random.below(TURN_MS);
     this.#timer = this.#ports.clock.after(delayMs, () => {
       this.#timer = undefined;
       this.#propose();

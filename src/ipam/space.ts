@@ -70,10 +70,6 @@ export class Space {
   owns(address: number): boolean {
     return claimAt(this.#segments, address)?.owner === this.#options.self;
   }
-  /** Addresses of ours that could be given out now. */
-  freeCount(): number {
-    return this.#freeRuns().count();
-  }
 
   /** Merges claims. `fresh`: what was new. `defended`: what we had to claim again, to be told to everybody. */
   merge(delta: Segments): { readonly fresh: Segments; readonly defended: Segments } {

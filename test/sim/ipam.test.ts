@@ -99,6 +99,33 @@ describe("a ring begins", () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test("on a host that waited for others, was started again and is alone now", async () => {
+    const world = new IpamWorld(SEED, "10.32.0.0/24");
+    world.electors = 3;
+    const host = world.add();
+    const first = ask(host, "web", "10.32.0.0/24");
+    await world.run(5_000);
+    expect(isOver(first)).toBe(false);
+    host.kill();
+    world.electors = 1;
+    host.start();
+    const again = ask(host, "web", "10.32.0.0/24");
+    await world.run(5_000);
+    expect(again.lease).toBeDefined();
+  });
+
+  test("a wish that nobody can grant costs little for as long as it lasts", async () => {
+    const world = new IpamWorld(SEED, "10.32.0.0/24");
+    world.electors = 5;
+    const [host] = [world.add(), world.add()];
+    const late = ask(host!, "web", "10.32.0.0/24");
+    await world.run(60_000);
+    expect(isOver(late)).toBe(true);
+    const before = host!.journal.commits;
+    await world.run(600_000);
+    expect(host!.journal.commits - before).toBeLessThan(120);
+  });
+
   test("a request that waits for consensus is refused at its deadline and says what is missing; one that is given up ends at once", async () => {
     const world = new IpamWorld(SEED, "10.32.0.0/24");
     world.electors = 4;
