@@ -56,9 +56,6 @@ export class Space {
   leases(): Iterable<Lease> {
     return this.#leases.values();
   }
-  get leaseCount(): number {
-    return this.#leases.size;
-  }
   leaseAt(address: number): Lease | undefined {
     return this.#leases.get(address);
   }
