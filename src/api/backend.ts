@@ -2,6 +2,7 @@
 // What the API server needs of the daemon. The daemon implements it from mesh, attach, expose and the switch; tests with a fake.
 // Methods throw UserError for what the operator can mend; anything else is answered as an internal error.
 import type { DnsBackend } from "./dns.ts";
+import type { IpOwners } from "./ipam-contract.ts";
 import type { PingRequest, PingResponse } from "./ping.ts";
 import type { Health, PsEntry, StatusModel } from "./status.ts";
 
@@ -18,7 +19,7 @@ export interface Backend {
   /** Detaching what is not attached is no error: the answer then has no addresses. */
   detach(request: DetachRequest, signal: AbortSignal): Promise<AddressesResponse>;
   /** Gives the host itself addresses. Idempotent. */
-  expose(request: ExposeRequest): Promise<AddressesResponse>;
+  expose(request: ExposeRequest, signal: AbortSignal): Promise<AddressesResponse>;
   /** Takes them back. Idempotent. */
   hide(addresses: readonly string[]): Promise<AddressesResponse>;
   /** Everything attached, the host's own address first; or, with words, what these containers have, in their order. */
@@ -28,6 +29,17 @@ export interface Backend {
   /** @param id nickname or peer name */
   removePeer(id: string, options: { readonly revoke: boolean }): Promise<RemovedPeer>;
   ping(request: PingRequest, signal: AbortSignal): Promise<PingResponse>;
+  /** Waits until addresses can be allocated. @throws {UserError} not-found: they are not allocated here */
+  ring(signal: AbortSignal): Promise<void>;
+  /** An address with its prefix length; `cancelled` when the container that was to be checked does not run. */
+  ipAllocate(query: IpQuery, signal: AbortSignal): Promise<string>;
+  ipClaim(claim: IpClaim, signal: AbortSignal): Promise<undefined>;
+  /** Separated by spaces. */
+  ipLookup(query: IpQuery): string;
+  ipList(): IpOwners;
+  /** @param ip undefined: all of them */
+  ipRelease(id: string, ip: string | undefined): Promise<void>;
+  defaultSubnet(): string;
   /** Four digits of a hash of each password that is valid now. */
   passwords(): readonly string[];
   /** One more is valid from now on. The first of all closes connections that were made without. */
@@ -77,6 +89,21 @@ export interface AddressesResponse {
   readonly addresses: readonly string[];
   /** What the operator should know although it was done; whole sentences. */
   readonly warnings?: readonly string[];
+}
+
+export interface IpQuery {
+  readonly id: string;
+  /** undefined: the default one. */
+  readonly subnet: string | undefined;
+  /** `id` is a container: only when it runs, and only as long. */
+  readonly checkAlive: boolean;
+}
+export interface IpClaim {
+  readonly id: string;
+  readonly cidr: string;
+  readonly checkAlive: boolean;
+  /** Recorded at once while there is no ring. */
+  readonly noErrorOnUnknown: boolean;
 }
 
 export interface RemovedPeer {

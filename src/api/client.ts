@@ -17,8 +17,14 @@ const SLOW: ReadonlySet<OperationName> = new Set([
   "ps",
   "ping",
   "leave",
+  "removePeer",
+  "prime",
+  "ipAllocate",
+  "ipAllocateIn",
+  "ipClaim",
 ]);
-const SLOW_LIMIT_MS = 60_000;
+/** Longer than the daemon lets anybody wait for an address. */
+const SLOW_LIMIT_MS = 115_000;
 /** All others look at what is in memory; `connect` asks for names, which has a limit of its own. */
 const QUICK_LIMIT_MS = 10_000;
 

@@ -4,6 +4,7 @@
 import { UserError } from "../runtime/errors.ts";
 import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
 import { DNS_CONTRACT, type DnsOperations } from "./dns.ts";
+import { IPAM_ROUTES, type IpamOperations } from "./ipam-contract.ts";
 import {
   readCidr,
   readCount,
@@ -34,7 +35,7 @@ export type Empty = Readonly<Record<never, never>>;
 export type ReportRequest = { readonly as: "json" } | { readonly as: "template"; readonly template: string };
 
 /** What each operation takes and gives. */
-export interface Operations extends DnsOperations {
+export interface Operations extends DnsOperations, IpamOperations {
   statusText: { request: Empty; response: StatusText };
   statusConnections: { request: Empty; response: StatusText };
   statusPeers: { request: Empty; response: StatusText };
@@ -145,6 +146,8 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   statusConnections: statusPage("/status/connections", "One line per connection and target being tried"),
   statusPeers: statusPage("/status/peers", "Every peer and its connections"),
   statusTargets: statusPage("/status/targets", "The targets as they were given, one per line"),
+  statusIpam: statusPage("/status/ipam", "Who owns how many addresses"),
+  ...IPAM_ROUTES,
   report: {
     method: "GET",
     path: "/report",

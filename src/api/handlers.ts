@@ -5,6 +5,7 @@ import { type OperationName, type RequestOf, type ResponseOf, removedPeerText } 
 import { createDnsHandlers } from "./dns-handlers.ts";
 import { renderConnections } from "./render/connections.ts";
 import { formatGoJson } from "./render/go-json.ts";
+import { renderIpam } from "./render/ipam.ts";
 import { renderOverview } from "./render/overview.ts";
 import { renderPeers } from "./render/peers.ts";
 import { buildReport } from "./render/report.ts";
@@ -29,6 +30,7 @@ export function createHandlers(backend: Backend): Handlers {
     statusConnections: page(renderConnections),
     statusPeers: page(renderPeers),
     statusTargets: page(renderTargets),
+    statusIpam: page(renderIpam),
     async report(request) {
       const report = buildReport(backend.status(), backend.dns?.names());
       if (request.as === "json") return { as: "json", text: formatGoJson(report, "    ") };
@@ -43,8 +45,8 @@ export function createHandlers(backend: Backend): Handlers {
       await backend.forget(peers);
       return "";
     },
-    async exposeOne({ address, masquerade }) {
-      await backend.expose({ addresses: [address], masquerade });
+    async exposeOne({ address, masquerade }, signal) {
+      await backend.expose({ addresses: [address], masquerade }, signal);
       return undefined;
     },
     async hideOne({ address }) {
@@ -60,10 +62,37 @@ export function createHandlers(backend: Backend): Handlers {
     status: async () => backend.status(),
     attach: (request, signal) => backend.attach(request, signal),
     detach: (request, signal) => backend.detach(request, signal),
-    expose: (request) => backend.expose(request),
+    expose: (request, signal) => backend.expose(request, signal),
     hide: ({ addresses }) => backend.hide(addresses),
     ps: async ({ words }) => ({ entries: await backend.ps(words) }),
     ping: (request, signal) => backend.ping(request, signal),
+    ipAllocate: (query, signal) => backend.ipAllocate(query, signal),
+    ipAllocateIn: (query, signal) => backend.ipAllocate(query, signal),
+    ipClaim: (claim, signal) => backend.ipClaim(claim, signal),
+    ipLookup: async (query) => backend.ipLookup(query),
+    ipLookupIn: async (query) => backend.ipLookup(query),
+    ipList: async () => backend.ipList(),
+    async ipRelease({ id, ip }) {
+      await backend.ipRelease(id, ip);
+      return undefined;
+    },
+    async ipReleaseAll({ id }) {
+      await backend.ipRelease(id, undefined);
+      return undefined;
+    },
+    defaultSubnet: async () => backend.defaultSubnet(),
+    async tracker() {
+      backend.defaultSubnet(); // 404 without allocation, like all of its paths
+      return "";
+    },
+    async ring(_, signal) {
+      await backend.ring(signal);
+      return "";
+    },
+    async prime(_, signal) {
+      await backend.ring(signal);
+      return { ready: true };
+    },
     passwords: async () => ({ fingerprints: backend.passwords() }),
     addPassword: ({ password }) => backend.addPassword(password),
     removePassword: ({ password, force }) => backend.removePassword(password, { force }),

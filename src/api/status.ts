@@ -24,6 +24,8 @@ export interface StatusModel {
   readonly router: RouterStatus;
   /** null: no name service on this host. */
   readonly dns: DnsStatus | null;
+  /** null: addresses are not allocated here. */
+  readonly ipam: IpamStatus | null;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
@@ -61,6 +63,44 @@ export interface RouterStatus {
   /** What each transport has to say of itself, by its name. */
   readonly overlayDiagnostics: Readonly<Record<string, JsonValue>>;
   readonly captureStats: Readonly<Record<string, number>>;
+}
+
+export interface IpamStatus {
+  /** `ready`, `idle`, `awaiting consensus (quorum: 2, known: 1)`, … */
+  readonly status: string;
+  readonly range: string;
+  readonly range6: string | null;
+  readonly rangeSize: number;
+  readonly defaultSubnet: string;
+  /** Addresses in use on this host. */
+  readonly active: number;
+  /** Who owns how much, this host first; empty: there is no ring yet. */
+  readonly shares: readonly {
+    readonly name: string;
+    readonly nickname: string;
+    readonly addresses: number;
+    readonly reachable: boolean;
+  }[];
+  readonly entries: readonly {
+    readonly start: string;
+    readonly addresses: number;
+    readonly name: string;
+    readonly nickname: string;
+    readonly reachable: boolean;
+    readonly version: number;
+  }[];
+  /** null: there is a ring. */
+  readonly consensus: { readonly elector: boolean; readonly known: number; readonly quorum: number } | null;
+  /** `owner subnet` */
+  readonly pendingAllocates: readonly string[];
+  /** `owner address/length` */
+  readonly pendingClaims: readonly string[];
+  /** Peers from which these wait for an answer. */
+  readonly waitingFor: readonly { readonly name: string; readonly nickname: string }[];
+  /** Addresses in use here and, as the ring says, on another peer. */
+  readonly conflicts: readonly { readonly address: string; readonly owner: string; readonly peer: string }[];
+  /** Peers with another range or ring. */
+  readonly strangers: readonly { readonly peer: string; readonly why: string }[];
 }
 
 /** One line of `status connections`: a live connection, or a target on which we are working. */

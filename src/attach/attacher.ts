@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The story of a container (or VM) joining and leaving: find it, get its addresses, plumb, guard, announce, record. Waiting happens before and after,
 // never inside a change of state: `Attachments` does the change in one go. Called by the API and the reconciler.
-import { type Cidr, cidrContains, formatCidr } from "../net/cidr.ts";
+import { type Cidr, formatCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { type AddressRequest, parseAddressRequests } from "./address.ts";
+import { isMeant } from "./addresses.ts";
 import { type Attachment, planPort } from "./attachment.ts";
 import { Attachments, type AttachmentsPorts, formatAddresses } from "./attachments.ts";
 import { checkFree, checkHostsFile, describe, describeTarget } from "./checks.ts";
@@ -85,15 +86,15 @@ export class Attacher {
 
   /** Attaches, or adds addresses to what is attached; the same request again changes nothing.
    *  @throws {UserError} bad-request, not-found, conflict, unavailable. Nothing is left half done */
-  async attach(request: AttachRequest): Promise<AttachResult> {
+  async attach(request: AttachRequest, signal?: AbortSignal): Promise<AttachResult> {
     const requests = parseAddressRequests(request.addresses);
     const extraHosts = (request.addHosts ?? []).map(parseHostsEntry);
     const target = await this.#liveTarget(request);
     if (request.rewriteHosts) checkHostsFile(target);
     const owner = ownerOf(target);
-    const cidrs = await this.#ports.addresses.claim(owner, requests);
+    await this.#dropDeadHolders(requests.flatMap((one) => (one.kind === "address" ? [one.cidr] : [])));
+    const cidrs = await this.#ports.addresses.claim(owner, requests, signal);
     try {
-      await this.#dropDeadHolders(cidrs);
       for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
       this.#join(target, cidrs, request);
     } catch (thrown) {
@@ -113,7 +114,7 @@ export class Attacher {
     const hostLink = await this.#knownLink(request);
     const known = hostLink === undefined ? undefined : this.#attachments.get(hostLink);
     if (!known) return { addresses: [] };
-    const gone = requests ? selected(known.addresses, requests) : known.addresses;
+    const gone = requests ? selected(known.addresses, requests, this.#ports.addresses.defaultSubnets()) : known.addresses;
     if (gone.length === 0) return { addresses: [] };
     this.#attachments.leave(known, gone);
     this.#ports.names.withdraw(known.owner, ipsOf(gone));
@@ -273,17 +274,6 @@ function ipsOf(cidrs: readonly Cidr[]): Ip[] {
   return cidrs.map((cidr) => cidr.address);
 }
 
-function selected(held: readonly Cidr[], requests: readonly AddressRequest[]): readonly Cidr[] {
-  return held.filter((cidr) =>
-    requests.some((request) => {
-      if (request.kind === "address")
-        return request.cidr.address === cidr.address && request.cidr.prefixLength === cidr.prefixLength;
-      if (request.kind === "subnet") return cidrContains(request.subnet, cidr.address);
-      throw new UserError(
-        "unavailable",
-        "there is no default subnet: automatic addresses are not available yet",
-        "give the address to detach",
-      );
-    }),
-  );
+function selected(held: readonly Cidr[], requests: readonly AddressRequest[], defaultSubnets: readonly Cidr[]): readonly Cidr[] {
+  return held.filter((cidr) => requests.some((request) => isMeant(request, cidr, defaultSubnets)));
 }

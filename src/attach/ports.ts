@@ -53,8 +53,11 @@ export interface ContainerRuntime {
 
 /** Who hands out addresses. */
 export interface Addresses {
-  /** Turns what was asked for into addresses held for `owner`, in order. */
-  claim(owner: string, requests: readonly AddressRequest[]): Promise<readonly Cidr[]>;
+  /** Turns what was asked for into addresses held for `owner`, in order; one that was chosen may bring an IPv6 twin. May have to wait for other
+   *  hosts, until `signal` fires. @throws {UserError} then nothing more is held than before */
+  claim(owner: string, requests: readonly AddressRequest[], signal?: AbortSignal): Promise<readonly Cidr[]>;
+  /** Where addresses are chosen when nothing else is said, for each family; none: there is no allocation here. */
+  defaultSubnets(): readonly Cidr[];
   release(owner: string, addresses: readonly Cidr[]): Promise<void>;
 }
 

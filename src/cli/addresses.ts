@@ -5,7 +5,7 @@ import { parseIp } from "../net/ip.ts";
 import { UsageError } from "./args.ts";
 import { type Cli, outJson } from "./context.ts";
 
-export const ADDRESS_HELP = `An address is A.B.C.D/len or ip:A.B.C.D/len, also IPv6. net:A.B.C.D/len and net:default ask for any address of a subnet; this build cannot choose addresses yet.`;
+export const ADDRESS_HELP = `An address is A.B.C.D/len or ip:A.B.C.D/len, also IPv6. net:A.B.C.D/len stands for any address in that subnet, net:default for any in the default subnet.`;
 
 /** Nothing but an address looks like this; whether it is a good one, the daemon says. */
 function isAddressWord(word: string): boolean {

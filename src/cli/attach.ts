@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave attach [<addr>...] [flags] <container>`, `weave attach --tap NAME <addr>...`
+// `weave attach [<addr>...] [flags] <container>`, `weave attach --tap NAME [<addr>...]`
 import { UserError } from "../runtime/errors.ts";
 import { ADDRESS_HELP, printAddresses, splitTarget } from "./addresses.ts";
 import { command, JSON_FLAG } from "./command.ts";
@@ -8,9 +8,9 @@ import { EXIT } from "./context.ts";
 export const attach = command({
   name: "attach",
   summary: "give a container, namespace or VM an interface on the network",
-  usage: ["[flags] <address>... <container>", "[flags] --tap NAME <address>..."],
+  usage: ["[flags] [<address>...] <container>", "[flags] --tap NAME [<address>...]"],
   details: `${ADDRESS_HELP}
-A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it lacks are added. Prints the addresses.`,
+A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it lacks are added. Without an address one in the default subnet is chosen. Prints the addresses.`,
   args: {
     word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
     tap: { type: "string", valueHint: "NAME", description: "make this tap device on the bridge, for a VM" },

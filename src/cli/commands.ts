@@ -25,6 +25,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   detach: { summary: "take addresses, or all, from it again", load: async () => (await import("./detach.ts")).detach },
   expose: { summary: "give this host itself addresses on the network", load: async () => (await import("./expose.ts")).expose },
   hide: { summary: "take addresses from this host again", load: async () => (await import("./hide.ts")).hide },
+  prime: { summary: "wait until addresses can be allocated", load: async () => (await import("./prime.ts")).prime },
   ps: { summary: "list what is attached on this host", load: async () => (await import("./ps.ts")).ps },
   status: { summary: "show how the network is doing", load: async () => (await import("./status.ts")).status },
   report: {
@@ -69,7 +70,6 @@ export const REMOVED: Readonly<Record<string, string>> = {
 
 /** Commands of Weave Net that belong to services this build does not have, with the exit code they had when the service was off. */
 export const NOT_YET: Readonly<Record<string, { readonly service: string; readonly exit: number }>> = {
-  prime: { service: "automatic address allocation", exit: EXIT.missingFeature },
   setup: { service: "the CNI plugin", exit: EXIT.failed },
   "setup-cni": { service: "the CNI plugin", exit: EXIT.failed },
   // For `eval $(weave env)`: nothing to add is no failure.

@@ -9,7 +9,7 @@ export const expose = command({
   summary: "give this host itself addresses on the network",
   details: `${ADDRESS_HELP}
 With masquerading, other machines may use this host as their router to the network, and containers as theirs to the outside, when the kernel forwards: sysctl -w net.ipv4.ip_forward=1 (net.ipv6.conf.all.forwarding=1).
-Prints the addresses. Exposing again is no error.`,
+Without an address one in the default subnet is chosen. Prints the addresses. Exposing again is no error.`,
   args: {
     address: { type: "positional", required: false, multiple: true, description: "any number of addresses" },
     fqdn: { type: "string", alias: "h", valueHint: "NAME", description: "make them known by this name" },

@@ -34,7 +34,6 @@ const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: tr
 
 const NO_PROXY = "this build does not have the Docker API proxy yet";
 const NO_PLUGIN = "this build does not have the Docker plugins yet";
-const NO_IPAM = "this build does not have automatic address allocation yet";
 const MEANINGLESS = "it has no meaning any more";
 
 const OLD: Readonly<Record<string, OldFlag>> = {
@@ -71,9 +70,6 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--plugin-v2-multicast": flag(NO_PLUGIN, "false"),
   "--without-dns": flag(NO_PROXY, "", "true", "false"),
   "--with-dns": flag(MEANINGLESS, "", "true", "false"),
-  "--ipalloc-range": value(NO_IPAM, ""),
-  "--ipalloc-init": value(NO_IPAM, ""),
-  "--ipalloc-default-subnet": value(NO_IPAM, ""),
   "--expect-npc": flag("this build does not have network policy yet", "false"),
   "--no-masq-local": flag("this build does not have network policy yet", "", "true", "false"),
   "--awsvpc": flag("this build does not have AWS VPC mode yet", "false"),

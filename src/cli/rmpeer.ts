@@ -7,7 +7,7 @@ import { EXIT, outJson } from "./context.ts";
 export const rmpeer = command({
   name: "rmpeer",
   summary: "remove peers that will not come back",
-  details: `A peer is given by its name or nickname. Run it on one host only. With --revoke the peer's key is refused by every host from now on, so that even one who has the password cannot come back with it.`,
+  details: `A peer is given by its name or nickname. What it owned is taken over by this host: run it on one host only, and only when the peer is gone for good. With --revoke the peer's key is refused by every host from now on, so that even one who has the password cannot come back with it.`,
   args: {
     peer: { type: "positional", required: true, multiple: true, description: "names or nicknames" },
     revoke: { type: "boolean", description: "refuse its key everywhere from now on" },
@@ -20,8 +20,7 @@ export const rmpeer = command({
       try {
         const text = await cli.client().call("removePeer", { id, revoke });
         done.push({ peer: id, text: text.trimEnd() });
-        if (text === "")
-          cli.err(`weave rmpeer: nothing to take over from '${id}': this build does not have automatic address allocation yet\n`);
+        if (text === "") cli.err(`weave rmpeer: nothing to take over from '${id}': addresses are not allocated here\n`);
       } catch (thrown) {
         // One bad name must not keep the others; without a daemon none can work.
         if (!(thrown instanceof UserError)) throw thrown;

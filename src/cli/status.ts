@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `weave status [targets|connections|peers|dns]`
+// `weave status [targets|connections|peers|ipam|dns]`
 import { type ApiClient, Unreachable } from "../api/client.ts";
 import { MissingFeature } from "../api/contract.ts";
 import { renderConnections } from "../api/render/connections.ts";
+import { renderIpam } from "../api/render/ipam.ts";
 import { renderNames } from "../api/render/names.ts";
 import { renderOverview } from "../api/render/overview.ts";
 import { renderPeers } from "../api/render/peers.ts";
@@ -24,14 +25,14 @@ const PAGES: Readonly<Record<string, Page>> = {
   "": { text: (status) => `\n${renderOverview(status)}\n`, json: (status) => status },
   connections: { text: renderConnections, json: ({ router }) => ({ connections: router.connections }) },
   peers: { text: renderPeers, json: ({ router }) => ({ peers: router.peers }) },
+  ipam: { text: ipamText, json: ({ ipam }) => ({ ipam }) },
   targets: { text: renderTargets, json: ({ router }) => ({ targets: router.targets }) },
 };
-const NOT_YET: Readonly<Record<string, string>> = { ipam: "automatic address allocation" };
 
 export const status = command({
   name: "status",
   summary: "show how the network is doing",
-  usage: ["[flags] [targets | connections | peers | dns]"],
+  usage: ["[flags] [targets | connections | peers | ipam | dns]"],
   details: "Warnings come first. `weave report` has everything, for programs.",
   args: {
     page: { type: "positional", required: false, description: "which part to show; without: an overview" },
@@ -71,9 +72,12 @@ async function namesPage(cli: Cli, json: boolean): Promise<number> {
   }
 }
 
+function ipamText(status: StatusModel): string {
+  if (status.ipam) return renderIpam(status);
+  throw new UserError("unavailable", "addresses are not allocated here", "see --ipalloc-range of 'weave launch'");
+}
+
 function noSuchPage(name: string): never {
-  const service = Object.hasOwn(NOT_YET, name) ? NOT_YET[name] : undefined;
-  if (service !== undefined) throw new UserError("unavailable", `this build does not have ${service} yet`);
   throw new UsageError(`invalid sub-command '${name}'`, didYouMean(name, [...Object.keys(PAGES), "dns"]));
 }
 

@@ -5,6 +5,7 @@ import { type Cidr, formatCidr } from "../net/cidr.ts";
 import { formatIpPort } from "../net/endpoint.ts";
 import type { Ip } from "../net/ip.ts";
 import type { LogLevel } from "../runtime/log.ts";
+import { formatInit, type IpallocInit, readAllocRange, readAllocRange6, readDefaultSubnet, readInit } from "./ipalloc.ts";
 import { flagOption, integerOption, listOption, type Option, textOption } from "./option.ts";
 import {
   type DnsListenAddress,
@@ -196,6 +197,62 @@ export const OPTIONS = {
     default: "docker0",
     doc: "name of Docker's bridge, whose containers are served names",
     read: readBridgeName,
+  }),
+  ipallocRange: textOption<Cidr | undefined>({
+    flag: "ipalloc-range",
+    hint: "CIDR",
+    env: "IPALLOC_RANGE",
+    default: undefined,
+    defaultText: "10.32.0.0/12, or another that is free",
+    doc: "addresses are chosen from this range, which is the same on all hosts; an empty text: none are chosen",
+    read: readAllocRange,
+    write: (range) => (range === undefined ? "auto" : range.prefixLength === 0 ? "" : formatCidr(range)),
+  }),
+  ipallocRange6: textOption<Cidr | undefined>({
+    flag: "ipalloc-range6",
+    hint: "CIDR",
+    default: undefined,
+    defaultText: "none",
+    doc: "each address that is chosen gets an IPv6 twin in this range, such as fd00:32::/96; the same on all hosts",
+    read: readAllocRange6,
+    write: (range) => (range === undefined ? "" : formatCidr(range)),
+  }),
+  ipallocDefaultSubnet: textOption<Cidr | undefined>({
+    flag: "ipalloc-default-subnet",
+    hint: "CIDR",
+    default: undefined,
+    defaultText: "the whole range",
+    doc: "addresses are chosen from this subnet when no other is asked for",
+    read: readDefaultSubnet,
+    write: (subnet) => (subnet === undefined ? "" : formatCidr(subnet)),
+  }),
+  ipallocInit: textOption<IpallocInit>({
+    flag: "ipalloc-init",
+    hint: "MODE",
+    env: "IPALLOC_INIT",
+    default: { by: "consensus", electors: undefined },
+    defaultText: "consensus",
+    doc: "how hosts first share the range out: consensus[=N], by most of N hosts (as many as there are peers here, and this one); seed=NAME,..., among these peers; observer, this host waits for the others",
+    read: readInit,
+    write: formatInit,
+  }),
+  ipallocTimeoutS: integerOption({
+    flag: "ipalloc-timeout",
+    hint: "SECONDS",
+    min: 1,
+    max: 110,
+    default: 60,
+    doc: "a request for an address that cannot be answered for so long is refused",
+  }),
+  reclaimAfterS: integerOption({
+    flag: "reclaim-after",
+    hint: "SECONDS",
+    min: 30,
+    max: 31_536_000,
+    default: 0,
+    zero: "never",
+    defaultText: "0: never",
+    doc: "the addresses of a peer that was away for so long are taken over by the others, if they are the larger part of the network",
   }),
   weaveBridge: textOption<string>({
     flag: "weave-bridge",

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
-import { explicitAddresses } from "../attach/addresses.ts";
 import { Attacher } from "../attach/attacher.ts";
-import type { ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { Exposer } from "../expose/exposer.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { HostPlumber } from "../host/plumber.ts";
-import { HostBridge } from "../host/plumber-bridge.ts";
+import type { HostBridge } from "../host/plumber-bridge.ts";
 import { hostsFile } from "../host/plumber-hosts-file.ts";
 import { HostNamespaces } from "../host/plumber-namespaces.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -21,6 +20,7 @@ export interface AttachmentParts extends Disposable {
   readonly exposer: Exposer;
   /** undefined: this daemon runs without Docker. */
   readonly docker: DockerClient | undefined;
+  readonly runtime: ContainerRuntime;
 }
 export interface AttachmentOptions {
   readonly bridge: string;
@@ -38,13 +38,14 @@ export function createAttachments(
     readonly names: ContainerNames;
     readonly clock: Clock;
     readonly log: Log;
+    readonly bridge: HostBridge;
+    readonly addresses: Addresses;
   },
 ): AttachmentParts {
-  const { store, kernel, clock, log } = ports;
+  const { store, kernel, clock, log, bridge, addresses } = ports;
   using undo = new DisposableStack();
   const namespaces = new HostNamespaces();
   const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
-  const bridge = undo.use(new HostBridge({ bridge: options.bridge, log }));
   const firewall = undo.use(new NftFirewall());
   const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
   const attacher: Attacher = new Attacher(options, {
@@ -53,7 +54,7 @@ export function createAttachments(
     switchPorts: switchPorts(kernel),
     namespaces,
     runtime: docker ?? noRuntime,
-    addresses: explicitAddresses,
+    addresses,
     hostRoutes: bridge,
     hostsFile,
     names: ports.names,
@@ -66,12 +67,12 @@ export function createAttachments(
     bridge,
     firewall,
     hostRoutes: bridge,
-    addresses: explicitAddresses,
+    addresses,
     holderOf: (ip) => attacher.holderOf(ip),
     log,
   });
   const owned = undo.move();
-  return { attacher, exposer, docker, [Symbol.dispose]: () => owned.dispose() };
+  return { attacher, exposer, docker, runtime: docker ?? noRuntime, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** The switch is asked anew each time: it is replaced when its devices are made anew. */

@@ -4,6 +4,7 @@ import type { AddressesResponse, Backend, RefusedTarget } from "../api/backend.t
 import type { DnsBackend } from "../api/dns.ts";
 import { API_VERSION, type DnsStatus, type Health, type PsEntry, type StatusModel } from "../api/status.ts";
 import type { Attacher } from "../attach/attacher.ts";
+import type { ContainerRuntime } from "../attach/ports.ts";
 import { type DaemonConfig, shownConfig } from "../config/load.ts";
 import type { Exposer } from "../expose/exposer.ts";
 import type { Mesh } from "../mesh/mesh.ts";
@@ -17,6 +18,9 @@ import type { Ip } from "../net/ip.ts";
 import { formatMac, type Mac } from "../net/mac.ts";
 import type { PeerPing } from "../overlay/peer-ping.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
+import { IpRequests } from "./ip-requests.ts";
+import { type Ipam, ipamStatus, ipamWarnings } from "./ipam.ts";
 import type { PasswordSet } from "./password-set.ts";
 import { findPeer, pingResponse } from "./ping.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
@@ -30,6 +34,10 @@ export interface BackendParts {
   readonly exposer: Exposer;
   readonly passwords: PasswordSet;
   readonly ping: PeerPing;
+  /** undefined: addresses are not allocated here. */
+  readonly ipam: Ipam | undefined;
+  readonly runtime: ContainerRuntime;
+  readonly log: Log;
   /** Everything the status shows besides the mesh's own view. */
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
@@ -58,18 +66,26 @@ export interface DnsParts {
 
 export function createBackend(parts: BackendParts): Backend {
   const { mesh, attacher, exposer, passwords, config } = parts;
+  const { ipam } = parts;
+  const allocation = (): Ipam => ipam ?? noAllocation();
+  const requests = (): IpRequests => {
+    const { allocator, range, book } = allocation();
+    return new IpRequests({ range, defaultSubnet: book.defaultSubnet }, allocator, parts.runtime);
+  };
   const status = (): StatusModel => {
     const view = mesh.view();
+    const allocated = ipam ? ipamStatus(ipam) : null;
     return {
       apiVersion: API_VERSION,
       version: parts.version,
       pid: process.pid,
       startedAtMs: parts.startedAtMs,
       ready: parts.ready(),
-      warnings: [...parts.warnings(), ...view.warnings],
+      warnings: [...parts.warnings(), ...view.warnings, ...(allocated ? ipamWarnings(allocated) : [])],
       notes: parts.notes(),
       router: routerStatus({ ...parts.router(), mesh: view }),
       dns: parts.dns?.status() ?? null,
+      ipam: allocated,
       config: shownConfig({ ...config, passwords: passwords.texts }),
     };
   };
@@ -100,14 +116,14 @@ export function createBackend(parts: BackendParts): Backend {
       mesh.forget(peers);
       parts.targetsChanged();
     },
-    async attach(request) {
+    async attach(request, signal) {
       const { noMulticastRoute, noSpoofCheck, ...rest } = request;
-      return attacher.attach({ ...rest, multicastRoute: !noMulticastRoute, spoofCheck: !noSpoofCheck });
+      return attacher.attach({ ...rest, multicastRoute: !noMulticastRoute, spoofCheck: !noSpoofCheck }, signal);
     },
     async detach(request) {
       return attacher.detach(request);
     },
-    async expose(request): Promise<AddressesResponse> {
+    async expose(request, signal): Promise<AddressesResponse> {
       const { fqdn, ...rest } = request;
       if (fqdn !== undefined && !parts.dns) {
         throw new UserError(
@@ -117,7 +133,7 @@ export function createBackend(parts: BackendParts): Backend {
         );
       }
       if (fqdn !== undefined) parts.dns?.check(fqdn);
-      const exposed = await exposer.expose(rest);
+      const exposed = await exposer.expose(rest, signal);
       const named = fqdn === undefined ? [] : parts.dns?.name(fqdn, exposed.addresses);
       return { ...exposed, warnings: [...exposed.warnings, ...(named ?? [])] };
     },
@@ -133,12 +149,23 @@ export function createBackend(parts: BackendParts): Backend {
       return found.flat();
     },
     async leave() {
+      if (ipam && !(await ipam.allocator.leave())) {
+        parts.log.warn("nobody took this host's addresses over", { hint: "weave rmpeer on another host" });
+      }
       mesh.stop("leaving");
     },
     async removePeer(id, { revoke }) {
       if (revoke) mesh.revoke(peerIdOf(mesh.view(), id));
-      return { revoked: revoke }; // there is no address allocation from which to take anything over
+      if (!ipam) return { revoked: revoke };
+      return { revoked: revoke, addressesTakenOver: await takeOver(ipam, mesh, id, revoke) };
     },
+    ring: (signal) => allocation().allocator.ready(signal),
+    ipAllocate: (query, signal) => requests().allocate(query, signal),
+    ipClaim: (claim, signal) => requests().claim(claim, signal),
+    ipLookup: (query) => requests().lookup(query),
+    ipList: () => requests().list(),
+    ipRelease: (id, ip) => (ip === undefined ? requests().releaseAll(id) : requests().release(id, ip)),
+    defaultSubnet: () => formatCidr(allocation().book.defaultSubnet),
     async ping({ peer: word, count, sizeBytes }, signal) {
       const peer = findPeer(mesh.view(), word);
       const result = await parts.ping.ping(peer.name, count, signal, sizeBytes);
@@ -161,6 +188,26 @@ async function refusalOf(peer: string, resolves: BackendParts["resolves"]): Prom
   } catch (thrown) {
     return { peer, reason: errorText(thrown) };
   }
+}
+
+function noAllocation(): never {
+  throw new UserError("not-found", "404 page not found: addresses are not allocated here", "see --ipalloc-range");
+}
+
+/** Several dead peers may have had one nickname. @throws {UserError} conflict: a peer of that name is alive */
+async function takeOver({ allocator }: Ipam, mesh: Mesh, id: string, isRevoked: boolean): Promise<number> {
+  let taken = 0;
+  for (const peer of allocator.ownersCalled(id)) {
+    if (!isRevoked && mesh.peers().has(peer)) {
+      throw new UserError(
+        "conflict",
+        `cannot take over from '${id}': that peer is alive`,
+        "on it run 'weave reset', which hands its addresses over, or use --revoke",
+      );
+    }
+    taken += await allocator.takeOver(peer);
+  }
+  return taken;
 }
 
 /** A nickname that one peer has means that peer; anything else is a name or a key. */

@@ -3,12 +3,14 @@
 import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
+import { explicitAddresses } from "../attach/addresses.ts";
 import { storeOption } from "../config/launch-file.ts";
 import { commandLineOf, type DaemonConfig } from "../config/load.ts";
 import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
 import { KernelWatch } from "../host/kernel-watch.ts";
 import { logOutput } from "../host/log-output.ts";
+import { HostBridge } from "../host/plumber-bridge.ts";
 import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
 import { Sleeve, sleeveCiphers } from "../host/sleeve.ts";
@@ -42,6 +44,7 @@ import { DnsService, noNames } from "./dns.ts";
 import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
+import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
@@ -56,6 +59,8 @@ const SETTLED_MS = 5_000;
 const TIDY_MS = 60_000;
 
 const LOOKUP_MS = 3_000;
+/** Leases are compared with what is attached. */
+const LEASES_MS = 60_000;
 
 /** Runs the daemon until it is told to stop. @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string): Promise<void> {
@@ -125,10 +130,15 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   });
   const names = config.noDns ? undefined : createDns(config, { name, mesh, store, kernel, counters, log, owned });
   routesChanged = (routes) => names?.setRoutes(routes);
-  const attachments = owned.use(
+  const bridge = owned.use(new HostBridge({ bridge: config.weaveBridge, log }));
+  const range = chooseRange(config, store, bridge, log);
+  const describe = (owner: string): string => attachments.attacher.list().find((one) => one.owner === owner)?.name ?? owner;
+  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe });
+  if (ipam) owned.use(ipam.allocator);
+  const attachments: AttachmentParts = owned.use(
     createAttachments(
       { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, dockerApi: config.dockerApi },
-      { store, kernel, names: names ?? noNames, clock, log },
+      { store, kernel, names: names ?? noNames, clock, log, bridge, addresses: ipam?.book ?? explicitAddresses },
     ),
   );
   transport.listen();
@@ -154,6 +164,16 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       onChange: (changes) => supervisor.changed(changes),
     }),
   );
+  if (ipam) {
+    const reconcile = () => reconcileLeases(ipam, store, attachments.runtime, log);
+    await reconcile();
+    ipam.allocator.open();
+    owned.use(
+      every(clock, LEASES_MS, () => {
+        void reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
+      }),
+    );
+  }
   watchDocker(attachments, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
@@ -206,6 +226,9 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     exposer: attachments.exposer,
     passwords,
     ping,
+    ipam,
+    runtime: attachments.runtime,
+    log,
     router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },

@@ -3,9 +3,10 @@
 // so it survives restarts and firewall flushes. One operation at a time; the API and the reconciler call it.
 
 import { parseAddressRequests } from "../attach/address.ts";
+import { isMeant } from "../attach/addresses.ts";
 import type { Addresses, HostRoutes } from "../attach/ports.ts";
 import { planFirewall } from "../firewall/plan.ts";
-import { type Cidr, cidrContains, formatCidr } from "../net/cidr.ts";
+import { type Cidr, formatCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
@@ -50,8 +51,8 @@ export class Exposer {
 
   /** Idempotent; exposing again with the other choice of masquerading changes just that.
    *  @throws {UserError} bad-request, conflict (overlap with a host route, address in use), unavailable. Nothing is left half done */
-  expose(request: ExposeRequest): Promise<ExposeResult> {
-    return this.#inTurn(() => this.#expose(request));
+  expose(request: ExposeRequest, signal?: AbortSignal): Promise<ExposeResult> {
+    return this.#inTurn(() => this.#expose(request, signal));
   }
 
   /** What is not exposed is no error. Returns the addresses taken away. */
@@ -91,11 +92,17 @@ export class Exposer {
     });
   }
 
-  async #expose(request: ExposeRequest): Promise<ExposeResult> {
+  async #expose(request: ExposeRequest, signal: AbortSignal | undefined): Promise<ExposeResult> {
     const masquerade = request.masquerade ?? true;
-    const cidrs = await this.#ports.addresses.claim(EXPOSE_OWNER, parseAddressRequests(request.addresses));
+    const cidrs = await this.#ports.addresses.claim(EXPOSE_OWNER, parseAddressRequests(request.addresses), signal);
     const before = this.#ports.journal.exposures();
-    for (const cidr of cidrs) this.#check(cidr, before);
+    try {
+      for (const cidr of cidrs) this.#check(cidr, before);
+    } catch (thrown) {
+      const unheld = cidrs.filter((cidr) => !before.some((one) => one.cidr.address === cidr.address));
+      await this.#ports.addresses.release(EXPOSE_OWNER, unheld);
+      throw thrown;
+    }
     const known = new Set(before.map((one) => one.cidr.address));
     const added = cidrs.filter((cidr) => !known.has(cidr.address));
     try {
@@ -143,7 +150,9 @@ export class Exposer {
   async #hide(request: HideRequest): Promise<{ readonly addresses: readonly Ip[] }> {
     const { journal, bridge, addresses, log } = this.#ports;
     const requests = request.addresses.length === 0 ? undefined : parseAddressRequests(request.addresses);
-    const gone = journal.exposures().filter((one) => !requests || requests.some((wanted) => fits(wanted, one.cidr)));
+    const gone = journal
+      .exposures()
+      .filter((one) => !requests || requests.some((wanted) => isMeant(wanted, one.cidr, addresses.defaultSubnets())));
     if (gone.length === 0) return { addresses: [] };
     this.#step("journal");
     for (const one of gone) journal.put({ ...one, state: "hiding" });
@@ -205,16 +214,6 @@ export class Exposer {
   #step(step: string): void {
     this.#ports.onStep?.(step);
   }
-}
-
-function fits(wanted: ReturnType<typeof parseAddressRequests>[number], cidr: Cidr): boolean {
-  if (wanted.kind === "address") return wanted.cidr.address === cidr.address && wanted.cidr.prefixLength === cidr.prefixLength;
-  if (wanted.kind === "subnet") return cidrContains(wanted.subnet, cidr.address);
-  throw new UserError(
-    "unavailable",
-    "there is no default subnet: automatic addresses are not available yet",
-    "give the address to hide",
-  );
 }
 
 function explain(thrown: unknown): unknown {

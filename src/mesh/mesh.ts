@@ -75,6 +75,13 @@ export class Mesh {
     return this.#core.connector.targets();
   }
 
+  /** Others that control messages reach now, with their nicknames. */
+  peers(): ReadonlyMap<PeerName, string> {
+    const { topology, publisher } = this.#core;
+    const others = [...topology.reachable()].filter((name) => name !== publisher.record.name);
+    return new Map(others.map((name) => [name, topology.get(name)?.nickname ?? ""]));
+  }
+
   /** A path probe of ours came back after `rttMs`. */
   pathReply(name: PeerName, rttMs: number): void {
     this.#core.pathReply(name, rttMs);

@@ -9,7 +9,12 @@ import { type TransportStats, transportFamilies } from "./transport-stats.ts";
 
 /** @param transports undefined: nothing of them is counted here */
 export function renderMetrics(status: StatusModel, counters: Counters, transports?: TransportStats): string {
-  const own = [...routerFamilies(status), ...(transports ? transportFamilies(transports) : []), ...processFamilies(status)];
+  const own = [
+    ...routerFamilies(status),
+    ...ipamFamilies(status),
+    ...(transports ? transportFamilies(transports) : []),
+    ...processFamilies(status),
+  ];
   const taken = new Set(own.map(({ name }) => name));
   const counted = counterFamilies(counters).filter(({ name }) => !taken.has(name));
   return formatFamilies([...own, ...counted].filter(({ samples }) => samples.length > 0));
@@ -58,6 +63,31 @@ function routerFamilies(status: StatusModel): Family[] {
       help: "Always 1; the version is in the label.",
       samples: [{ labels: { version: status.version }, value: 1 }],
     },
+  ];
+}
+
+function ipamFamilies({ ipam }: StatusModel): Family[] {
+  if (!ipam) return [];
+  const away = ipam.shares.filter((share) => !share.reachable);
+  const lost = away.reduce((sum, share) => sum + share.addresses, 0);
+  return [
+    {
+      name: "weave_ips",
+      type: "gauge",
+      help: "Number of IP addresses.",
+      samples: [{ labels: { state: "local-used" }, value: ipam.active }],
+    },
+    gauge("weave_max_ips", "Size of IP address space used by allocator.", ipam.rangeSize),
+    gauge("weave_ipam_unreachable_count", "Number of unreachable peers.", away.length),
+    gauge(
+      "weave_ipam_unreachable_percentage",
+      "Percentage of all IP addresses owned by unreachable peers.",
+      (100 * lost) / ipam.rangeSize,
+    ),
+    gauge("weave_ipam_pending_allocates", "Number of pending allocates.", ipam.pendingAllocates.length),
+    gauge("weave_ipam_pending_claims", "Number of pending claims.", ipam.pendingClaims.length),
+    gauge("weave_ipam_conflicts", "Addresses in use here and on another peer.", ipam.conflicts.length),
+    gauge("weave_ipam_strangers", "Peers that allocate from another range or ring.", ipam.strangers.length),
   ];
 }
 

@@ -42,6 +42,18 @@ const MIGRATIONS: readonly string[] = [
     address TEXT NOT NULL
   );
   `,
+  `
+  -- Addresses are IPv4 as numbers. freed_ms is the wall clock of the release while an address rests, else null.
+  CREATE TABLE leases (
+    address INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    prefix_length INTEGER NOT NULL,
+    family TEXT NOT NULL CHECK (family IN ('v4', 'v6', 'both')),
+    via TEXT NOT NULL CHECK (via IN ('attach', 'container', 'api')),
+    freed_ms REAL
+  );
+  CREATE TABLE ipam_memory (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this host remembers over restarts, in one SQLite file: options and other settings, targets, the mesh as last seen, attachments,
-// exposures, names. Every call is on disk when it returns; `batch` makes several calls one commit with one fsync.
+// exposures, names, leases. Every call is on disk when it returns; `batch` makes several calls one commit with one fsync.
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../runtime/clock.ts";
 import { AttachmentTable } from "./attachments.ts";
 import { translated } from "./errors.ts";
 import { ExposureTable } from "./exposures.ts";
+import { LeaseTable } from "./leases.ts";
 import { NameTable } from "./names.ts";
 import { openDatabase } from "./open.ts";
 
@@ -29,6 +30,7 @@ export class Store implements Disposable {
   readonly attachments: AttachmentTable;
   readonly exposures: ExposureTable;
   readonly names: NameTable;
+  readonly leases: LeaseTable;
   readonly #database: Database;
   readonly #guarded: Guarded;
 
@@ -43,6 +45,7 @@ export class Store implements Disposable {
     this.attachments = new AttachmentTable(database, this.#guarded);
     this.exposures = new ExposureTable(database, this.#guarded);
     this.names = new NameTable(database, this.#guarded);
+    this.leases = new LeaseTable(database, this.#guarded);
   }
 
   /** All of `work`'s writes or none, in one commit. `work` must not wait. */
@@ -67,6 +70,7 @@ function readEverything(database: Database): void {
   new AttachmentTable(database, plain).attachments();
   new ExposureTable(database, plain).exposures();
   new NameTable(database, plain).names();
+  new LeaseTable(database, plain).load();
 }
 
 /** Texts by name: options of `launch`, the data plane's facts, … */

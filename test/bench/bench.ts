@@ -7,11 +7,13 @@
 //   connect  TCP connect to established             --times N
 //   sleeve   the user-space carrier                 --rounds N --ms N
 //   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
+//   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
 import { benchDns } from "./dns.ts";
 import { benchInVm } from "./in-vm.ts";
+import { benchIpam } from "./ipam.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
@@ -52,12 +54,14 @@ async function main(): Promise<boolean> {
       return values.only !== "vm" || (await benchInVm("test/bench/lossy.guest.ts", 700));
     case "dns":
       return await benchDns({ rounds: Number(values.rounds), seconds: Math.max(1, Math.round(Number(values.ms) / 200)) });
+    case "ipam":
+      return await benchIpam({ times: Number(values.times ?? "5"), hosts: Math.min(10, Number(values.daemons)) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect or start`);
       process.exit(2);
   }
 }

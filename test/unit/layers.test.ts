@@ -12,13 +12,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   net: [],
   runtime: [],
   mesh: WORDS,
+  ipam: [...WORDS, "mesh"],
   overlay: [...WORDS, "mesh"],
   firewall: WORDS,
   dns: [...WORDS, "mesh"],
   attach: WORDS,
   expose: [...WORDS, "firewall", "attach"],
   host: [...WORDS, "mesh", "dns", "overlay", "firewall", "attach", "expose", "native"],
-  store: [...WORDS, "mesh", "dns", "attach", "expose"],
+  store: [...WORDS, "mesh", "ipam", "dns", "attach", "expose"],
   docker: [...WORDS, "attach"],
   config: WORDS,
   api: WORDS,
@@ -26,7 +27,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   cli: [...WORDS, "api", "config", "host", "daemon"],
 };
 // Rooms that decide and never act: no sockets, no disk, no kernel, no clock of their own.
-const PURE = ["net", "dns", "mesh", "overlay", "firewall", "attach", "expose"];
+const PURE = ["net", "dns", "mesh", "ipam", "overlay", "firewall", "attach", "expose"];
 const MACHINE = /^(bun|bun:.*|node:(?!util$).*)$/;
 const TIME_AND_CHANCE = /\b(Date\.now|performance\.now|setTimeout|setInterval|Math\.random|crypto\.getRandomValues|new Date\(\))/;
 

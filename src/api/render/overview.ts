@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave status`: health warnings and notes, then one section per service, labels right-aligned so that the colon stands in column 16.
-import { CONNECTION_STATES, type RouterStatus, type StatusModel } from "../status.ts";
+import { CONNECTION_STATES, type IpamStatus, type RouterStatus, type StatusModel } from "../status.ts";
 import { peerText } from "./text.ts";
 
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const sections = [healthLines(status), versionLines(status), routerLines(status.router), dnsLines(status.dns)];
+  const services = [ipamLines(status.ipam), dnsLines(status.dns)];
+  const sections = [healthLines(status), versionLines(status), routerLines(status.router), ...services];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
 }
@@ -47,6 +48,18 @@ function dnsLines(dns: StatusModel["dns"]): readonly string[] {
     field("Upstream", dns.upstream.length === 0 ? "none" : dns.upstream.join(", ")),
     field("TTL", dns.ttlSeconds),
     field("Entries", dns.entries),
+  ];
+}
+
+function ipamLines(ipam: IpamStatus | null): readonly string[] {
+  if (!ipam) return [];
+  return [
+    field("Service", "ipam"),
+    field("Status", ipam.status),
+    ...(ipam.waitingFor.length === 0 ? [] : [field("WaitingFor", ipam.waitingFor.map(peerText).join(", "))]),
+    field("Range", ipam.range),
+    ...(ipam.range6 === null ? [] : [field("Range6", ipam.range6)]),
+    field("DefaultSubnet", ipam.defaultSubnet),
   ];
 }
 

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave report`: the status model in the shape and with the keys Weave Net's report has, so that scripts and templates keep working.
 // Keys it did not have (Warnings, Notes, Config, Router.Revoked, Router.Connections[].Path) stand behind those it had.
-import type { ConnectionStatus, DataPathStatus, DnsStatus, JsonValue, NameStatus, RouterStatus, StatusModel } from "../status.ts";
+import type {
+  ConnectionStatus,
+  DataPathStatus,
+  DnsStatus,
+  IpamStatus,
+  JsonValue,
+  NameStatus,
+  RouterStatus,
+  StatusModel,
+} from "../status.ts";
 import { connectionInfo } from "./connections.ts";
 import { type GoMap, type GoStruct, type GoValue, NIL_LIST, NIL_MAP } from "./go-json.ts";
 import { attributesOf, isLive } from "./text.ts";
@@ -15,7 +24,7 @@ export function buildReport(status: StatusModel, names: readonly NameStatus[] = 
     Version: status.version,
     VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "0001-01-01T00:00:00Z" },
     Router: routerReport(status.router),
-    IPAM: undefined,
+    IPAM: status.ipam ? ipamReport(status.ipam) : undefined,
     DNS: status.dns ? dnsReport(status.dns, names) : undefined,
     Proxy: undefined,
     Plugin: undefined,
@@ -73,6 +82,44 @@ function routerReport(router: RouterStatus): GoStruct {
     })),
     Revoked: [...router.revoked],
   };
+}
+
+function ipamReport(ipam: IpamStatus): GoStruct {
+  const { consensus } = ipam;
+  return {
+    Paxos: consensus ? { Elector: consensus.elector, KnownNodes: consensus.known, Quorum: consensus.quorum } : null,
+    Range: ipam.range,
+    RangeNumIPs: ipam.rangeSize,
+    ActiveIPs: ipam.active,
+    DefaultSubnet: ipam.defaultSubnet,
+    Entries: listOf(
+      ipam.entries.map((entry) => ({
+        Token: entry.start,
+        Size: entry.addresses,
+        Peer: entry.name,
+        Nickname: entry.nickname,
+        IsKnownPeer: entry.reachable,
+        Version: entry.version,
+      })),
+    ),
+    PendingClaims: listOf(ipam.pendingClaims.map(pendingClaim)),
+    PendingAllocates: listOf([...ipam.pendingAllocates]),
+    Range6: ipam.range6 ?? undefined,
+    Conflicts: listOf(ipam.conflicts.map(({ address, owner, peer }) => ({ Address: address, Owner: owner, Peer: peer }))),
+    Strangers: listOf(ipam.strangers.map(({ peer, why }) => ({ Peer: peer, Why: why }))),
+  };
+}
+
+/** `owner 10.32.0.5/12` */
+function pendingClaim(text: string): GoStruct {
+  const space = text.lastIndexOf(" ");
+  const [address = "", length = ""] = text.slice(space + 1).split("/");
+  return { Ident: text.slice(0, space), CIDR: { Addr: address, PrefixLen: Number(length) } };
+}
+
+/** Empty lists were null. */
+function listOf(items: GoValue[]): GoValue {
+  return items.length === 0 ? NIL_LIST : items;
 }
 
 function peerReport(peer: RouterStatus["peers"][number]): GoStruct {

@@ -198,11 +198,11 @@ describe("attach refuses", () => {
     expect(nothing.message).toBe("no container, network namespace or process 'nothing-here'");
   });
 
-  test("automatic addresses, until there is an allocator", async () => {
+  test("automatic addresses, where there is no allocator", async () => {
     const web = await world.container("web");
     for (const addresses of [[], ["net:default"], ["net:10.32.2.0/24"]]) {
       const refusal = await failure(world.parts.attacher.attach({ target: web, addresses }));
-      expect(refusal.message).toContain("automatic addresses are not available yet");
+      expect(refusal.message).toContain("automatic addresses are switched off here");
       expect(refusal.hint).toBe("give ip:A.B.C.D/len");
     }
     expect(world.ports()).toEqual([]);

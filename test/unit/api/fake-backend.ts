@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A daemon for the tests of the faces: a fixed status, and a record of what it was asked to do.
-import type { AttachRequest, Backend, DetachRequest, ExposeRequest, RefusedTarget } from "../../../src/api/backend.ts";
+import type {
+  AttachRequest,
+  Backend,
+  DetachRequest,
+  ExposeRequest,
+  IpClaim,
+  IpQuery,
+  RefusedTarget,
+} from "../../../src/api/backend.ts";
 import type { DnsBackend } from "../../../src/api/dns.ts";
 import type { PingRequest, PingResponse } from "../../../src/api/ping.ts";
 import type { ConnectionStatus, DataPathStatus, PsEntry, RouterStatus, StatusModel } from "../../../src/api/status.ts";
@@ -141,6 +149,7 @@ export function statusModel(
     warnings: [],
     notes: [],
     dns: null,
+    ipam: null,
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),
@@ -203,6 +212,31 @@ export class FakeBackend implements Backend {
   async removePeer(id: string, { revoke }: { readonly revoke: boolean }) {
     this.calls.push(["removePeer", id, revoke]);
     return { revoked: revoke };
+  }
+  async ring(): Promise<void> {
+    this.calls.push(["ring"]);
+  }
+  async ipAllocate(query: IpQuery): Promise<string> {
+    this.calls.push(["ipAllocate", query]);
+    return "10.32.0.1/12";
+  }
+  async ipClaim(claim: IpClaim): Promise<undefined> {
+    this.calls.push(["ipClaim", claim]);
+    if (claim.id.startsWith("bad")) throw new UserError("conflict", "cannot claim 10.32.0.1: it is held by 'web' on this host");
+    return undefined;
+  }
+  ipLookup(query: IpQuery): string {
+    this.calls.push(["ipLookup", query]);
+    return "10.32.0.1/12 10.32.0.2/12";
+  }
+  ipList() {
+    return { owned: [{ containerid: "web", addrs: ["10.32.0.1/12"] }] };
+  }
+  async ipRelease(id: string, ip: string | undefined): Promise<void> {
+    this.calls.push(["ipRelease", id, ip]);
+  }
+  defaultSubnet(): string {
+    return "10.32.0.0/12";
   }
   async ping({ peer, count, sizeBytes }: PingRequest): Promise<PingResponse> {
     this.calls.push(["ping", peer, count, sizeBytes]);

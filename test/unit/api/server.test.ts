@@ -76,6 +76,34 @@ describe("paths of Weave Net", () => {
       ["hide", ["fd00::1/64"]],
     ]);
   });
+  test("the IPAM paths, with their methods, parameters and answers", async () => {
+    expect(await ask("POST", "/ip/c1?check-alive=true")).toMatchObject({ status: 200, body: "10.32.0.1/12" });
+    expect(await ask("POST", "/ip/c1/10.32.2.0/24")).toMatchObject({ status: 200, body: "10.32.0.1/12" });
+    expect(await ask("PUT", "/ip/c1/10.32.2.7/24?noErrorOnUnknown=true")).toMatchObject({ status: 204, body: "" });
+    expect(await ask("PUT", "/ip/bad/10.32.2.7/24")).toMatchObject({ status: 409, type: "text/plain; charset=utf-8" });
+    expect(await ask("GET", "/ip/c1")).toMatchObject({ status: 200, body: "10.32.0.1/12 10.32.0.2/12" });
+    expect(await ask("GET", "/ip")).toMatchObject({
+      status: 200,
+      body: '{"owned":[{"containerid":"web","addrs":["10.32.0.1/12"]}]}',
+    });
+    expect(await ask("DELETE", "/ip/c1/10.32.0.1")).toMatchObject({ status: 204 });
+    expect(await ask("DELETE", "/ip/c1")).toMatchObject({ status: 204 });
+    expect(await ask("GET", "/ring")).toMatchObject({ status: 200, body: "" });
+    expect(await ask("GET", "/ipinfo/defaultsubnet")).toMatchObject({ status: 200, body: "10.32.0.0/12" });
+    expect(await ask("GET", "/ipinfo/tracker")).toMatchObject({ status: 200, body: "" });
+    expect((await ask("POST", "/ip/c1/10.32.2.0/x")).status).toBe(400);
+    const claim = { id: "bad", cidr: "10.32.2.7/24", checkAlive: false, noErrorOnUnknown: false };
+    expect(daemon.backend.calls).toEqual([
+      ["ipAllocate", { id: "c1", subnet: undefined, checkAlive: true }],
+      ["ipAllocate", { id: "c1", subnet: "10.32.2.0/24", checkAlive: false }],
+      ["ipClaim", { ...claim, id: "c1", noErrorOnUnknown: true }],
+      ["ipClaim", claim],
+      ["ipLookup", { id: "c1", subnet: undefined, checkAlive: false }],
+      ["ipRelease", "c1", "10.32.0.1"],
+      ["ipRelease", "c1", undefined],
+      ["ring"],
+    ]);
+  });
   test("DELETE /peer leaves, DELETE /peer/{id} takes over", async () => {
     expect((await ask("DELETE", "/peer")).status).toBe(204);
     expect(await ask("DELETE", "/peer/hostB")).toMatchObject({ status: 200, body: "" });

@@ -43,15 +43,17 @@ describe("old flags", () => {
     ]);
   });
   test("switching off what is not there is fine", () => {
-    const argv = ["--plugin=false", "--proxy=false", "--ipalloc-range", "", "--without-dns", "--awsvpc=false"];
+    const argv = ["--plugin=false", "--proxy=false", "--without-dns", "--awsvpc=false"];
     expect(translate(...argv, "host1")).toEqual({ words: ["host1"], warnings: [] });
+  });
+  test("the oldest words for address allocation", () => {
+    const argv = ["-iprange", "10.2.0.0/16", "-initpeercount=3"];
+    expect(translate(...argv)).toEqual({ words: ["--ipalloc-range", "10.2.0.0/16", "--ipalloc-init=3"], warnings: [] });
   });
   test.each([
     [["--plugin"], "cannot use '--plugin': this build does not have the Docker plugins yet"],
     [["--proxy=true"], "cannot use '--proxy': this build does not have the Docker API proxy yet"],
     [["-H", "tcp://0.0.0.0:12375"], "cannot use '-H': this build does not have the Docker API proxy yet"],
-    [["-iprange", "10.2.0.0/16"], "cannot use '-iprange': this build does not have automatic address allocation yet"],
-    [["--ipalloc-init", "observer"], "cannot use '--ipalloc-init': this build does not have automatic address allocation yet"],
     [["-passwordfile", "/x"], "cannot use '-passwordfile': put the password into the environment variable WEAVE_PASSWORD"],
     [["--token", "abc"], "cannot use '--token': the discovery service does not exist any more"],
   ])("%j is refused", (argv, message) => {

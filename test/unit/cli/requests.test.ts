@@ -199,7 +199,7 @@ describe("expose, hide, ps, rmpeer", () => {
   test("rmpeer without anything to take over succeeds and says so", async () => {
     expect(await daemon.run("rmpeer", "hostB")).toEqual({
       ...SILENT,
-      err: "weave rmpeer: nothing to take over from 'hostB': this build does not have automatic address allocation yet\n",
+      err: "weave rmpeer: nothing to take over from 'hostB': addresses are not allocated here\n",
     });
   });
   test("a peer's name may hold what a path must escape", async () => {

@@ -114,6 +114,6 @@ test("a refused request changes nothing, also for its other addresses", async ()
   route = { destination: cidr, device: "eth0" };
   await expect(exposer.expose({ addresses: ["10.32.1.1/24"] })).rejects.toThrow("route 10.32.0.0/16 on 'eth0'");
   await expect(exposer.expose({ addresses: ["10.32.1.0/24"] })).rejects.toThrow("network address");
-  await expect(exposer.expose({ addresses: [] })).rejects.toThrow("automatic addresses are not available yet");
+  await expect(exposer.expose({ addresses: [] })).rejects.toThrow("automatic addresses are switched off here");
   expect(journal.exposures()).toEqual([]);
 });
