@@ -93,6 +93,12 @@ hosts("the package", () => {
     expect(await h1.sh("ip -br link show vm1")).toContain("vm1");
     await h1.sh("weave detach --tap vm1; ip netns add box; weave attach 10.32.9.8/24 /run/netns/box");
     expect(await h1.sh("ip netns exec box ping -c1 -W2 10.32.9.1")).toContain(" 0% packet loss");
+    await h1.sh("weave detach /run/netns/box");
+    // An address that is chosen, and a name.
+    const address = (await h1.sh("weave attach /run/netns/box")).trim();
+    expect(address).toMatch(/^10\.\d+\.\d+\.\d+$/);
+    expect(await h1.sh("weave dns-lookup box")).toBe(`${address}\n`);
+    await waitFor("the name on the other host", async () => (await h2.run("weave dns-lookup box")).stdout === `${address}\n`);
     await h1.sh("weave detach /run/netns/box; ip netns del box");
   });
 
