@@ -75,25 +75,34 @@ async function build(lab: Lab): Promise<{ hosts: [Host, Host, Host]; ab: string;
   return { hosts, ab: left.address(a), bc: right.address(b) };
 }
 
+/** A container and the address that weave has chosen for it. */
+interface Tenant {
+  readonly container: Container;
+  readonly address: string;
+}
 interface Tenants {
-  readonly web: readonly Container[];
-  readonly shop: readonly Container[];
+  readonly web: readonly Tenant[];
+  readonly shop: readonly Tenant[];
 }
 
 /** Two containers on each host: one in each subnet. */
 async function attachAll(hosts: readonly Host[]): Promise<Tenants> {
-  heading("Two containers on each host; 10.2.1.0/24 and 10.2.2.0/24 are strangers to each other");
-  const web: Container[] = [];
-  const shop: Container[] = [];
+  heading(
+    "Two containers on each host, with addresses that weave chooses; 10.2.1.0/24 and 10.2.2.0/24 are strangers to each other",
+  );
+  const web: Tenant[] = [];
+  const shop: Tenant[] = [];
   for (const [index, host] of hosts.entries()) {
-    for (const [name, subnet, list] of [
-      [`web${index + 1}`, "10.2.1", web],
-      [`shop${index + 1}`, "10.2.2", shop],
+    for (const [name, words, list] of [
+      [`web${index + 1}`, [], web],
+      [`shop${index + 1}`, ["net:10.2.2.0/24"], shop],
     ] as const) {
-      list.push(await host.container(name));
-      await weave(host, "attach", `${subnet}.${index + 1}/24`, name);
+      const container = await host.container(name);
+      list.push({ container, address: (await weave(host, "attach", ...words, name)).trim() });
     }
   }
+  const given = [...web, ...shop].map(({ address }) => address);
+  tell(new Set(given).size === given.length, `${given.length} addresses, none of them twice`);
   return { web, shop };
 }
 
@@ -112,9 +121,11 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
   const [a, b, c] = hosts;
   heading("weave on each, told of one other; a password, and one cable that is trusted with clear data");
   const security = ["--password", "correct-horse", "--trusted-subnets", `${ab}/24`.replace(/\d+\/24$/, "0/24")];
-  await weave(a, "launch", ...security);
-  await weave(b, "launch", ...security, ab);
-  await weave(c, "launch", ...security, bc);
+  const ranges = ["--ipalloc-range", "10.2.0.0/16", "--ipalloc-default-subnet", "10.2.1.0/24", "--ipalloc-init", "consensus=3"];
+  const flags = [...security, ...ranges];
+  await weave(a, "launch", ...flags);
+  await weave(b, "launch", ...flags, ab);
+  await weave(c, "launch", ...flags, bc);
   const tookMs = await waitForMesh(hosts);
   tell(true, `A, B and C are one mesh (${tookMs.toFixed(0)} ms after the last launch)`);
   console.log(
@@ -123,20 +134,24 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
   console.log("  the kernel sends it as clear VXLAN, between B and C it is sealed.");
 
   const tenants = await attachAll(hosts);
-  const [web1, web2, web3] = tenants.web as [Container, Container, Container];
-  const [shop1] = tenants.shop as [Container];
+  const [{ container: web1 }, { container: web2, address: at2 }, { container: web3, address: at3 }] = tenants.web as [
+    Tenant,
+    Tenant,
+    Tenant,
+  ];
+  const [{ container: shop1, address: shopAt1 }, , { address: shopAt3 }] = tenants.shop as [Tenant, Tenant, Tenant];
   const { netns, device } = lab.segment(1).tap(b);
   using tap = new FrameSocket(netns, device, "both");
   heading("They talk");
-  await pings(web1, "10.2.1.2", "neighbouring host   ");
-  await pings(web1, "10.2.1.3", "A to C, relayed by B");
-  await pings(shop1, "10.2.2.3", "the other subnet    ");
+  await pings(web1, at2, "neighbouring host   ");
+  await pings(web1, at3, "A to C, relayed by B");
+  await pings(shop1, shopAt3, "the other subnet    ");
   await pings(web1, `${await web3.linkLocal()}%ethwe`, "IPv6 link-local");
-  await silent(web1, "10.2.2.1", "into the other subnet, same host");
-  await silent(web1, "10.2.2.3", "into the other subnet, far host ");
-  await throughput(web1, web2, "10.2.1.2", "direct ");
-  await throughput(web1, web3, "10.2.1.3", "relayed, encrypted from B on");
-  await web1.run(["ping", "-q", "-c5", "-i0.05", "-p", Buffer.from(SECRET).toString("hex"), "10.2.1.3"]);
+  await silent(web1, shopAt1, "into the other subnet, same host");
+  await silent(web1, shopAt3, "into the other subnet, far host ");
+  await throughput(web1, web2, at2, "direct ");
+  await throughput(web1, web3, at3, "relayed, encrypted from B on");
+  await web1.run(["ping", "-q", "-c5", "-i0.05", "-p", Buffer.from(SECRET).toString("hex"), at3]);
   const frames = tap.drain();
   const clear = frames.filter((frame) => Buffer.from(frame).includes(SECRET));
   tell(
@@ -144,30 +159,38 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
     `${frames.length} frames looked at between B and C, ${clear.length} of them show what was said`,
   );
 
+  heading("Names are known everywhere as soon as there is a container");
+  const found = (await weave(c, "dns-lookup", "web1")).trim();
+  tell(found === tenants.web[0]?.address, `C knows web1.weave.local as ${found}`);
+
   heading("What weave says");
   await weave(a, "status");
   await weave(b, "status", "connections");
   await weave(a, "status", "peers");
+  await weave(a, "status", "ipam");
   await weave(a, "ps");
   await weave(a, "report", "-f", "{{.Router.NickName}} knows {{len .Router.Peers}} peers");
 
   heading("Topology, as A knows it");
   const status = await statusOf(a);
   const residents = new Map(
-    hosts.map(({ name }, index) => [name, [`web${index + 1} 10.2.1.${index + 1}`, `shop${index + 1} 10.2.2.${index + 1}`]]),
+    hosts.map(({ name }, index) => {
+      const here = [tenants.web[index], tenants.shop[index]].filter((tenant) => tenant !== undefined);
+      return [name, here.map(({ container, address }) => `${container.name} ${address}`)];
+    }),
   );
   console.log(indent(drawTopology(status, residents)));
   console.log(indent(drawRoutes(status)));
 
   heading("The daemon of B is killed with -9 while web1 talks to B: the kernel goes on by itself");
-  const ping = web1.background(["ping", "-n", "-q", "-i", "0.002", "-c", "1500", "10.2.1.2"]);
+  const ping = web1.background(["ping", "-n", "-q", "-i", "0.002", "-c", "1500", at2]);
   await b.killDaemon();
   tell(b.daemonPid() === undefined, "no daemon runs on B");
-  await weave(b, "launch", ...security, ab);
+  await weave(b, "launch", ...flags, ab);
   const finished = await ping.ended(15_000);
   const counts = /(\d+) packets transmitted, (\d+) received/.exec(finished.stdout);
   tell(counts !== null && counts[1] === counts[2], `web1 → web2  ${counts?.[1] ?? 0} packets sent, ${counts?.[2] ?? 0} answered`);
-  tell(await web1.reaches("10.2.1.3", 5_000), "web1 → web3  is back as soon as B's daemon is: it seals what goes to C");
+  tell(await web1.reaches(at3, 5_000), "web1 → web3  is back as soon as B's daemon is: it seals what goes to C");
   return { hosts, tenants };
 }
 
@@ -175,7 +198,7 @@ async function tour(lab: Lab): Promise<{ readonly hosts: readonly Host[]; readon
 function explain(hosts: readonly Host[], tenants: Tenants): void {
   heading("It keeps running. Enter it from another terminal, as root:");
   for (const host of hosts) console.log(`  host ${host.name}:        ${host.enter(["bash"]).join(" ")}`);
-  for (const container of [...tenants.web, ...tenants.shop]) {
+  for (const { container } of [...tenants.web, ...tenants.shop]) {
     console.log(`  container ${container.name.padEnd(6)} ${container.enter(["bash"]).join(" ")}`);
   }
   console.log(`  weave is ${EXECUTABLE}\n\nPress Enter, or Ctrl-C, to remove all of it.`);
