@@ -2,11 +2,11 @@
 // weave.toml, the administrator's file: the options by the names of their flags, and `peers`. It is never written by us. What a launch was
 // given wins over it, and so does the environment.
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
 import { isTexts, textsOf, wantedKind } from "./json-texts.ts";
 import { didYouMean } from "./nearest.ts";
 import { OPTION_KEYS, OPTIONS, type OptionKey } from "./options.ts";
+import { readTextFile } from "./text-file.ts";
 
 export const CONFIG_FILE = "/etc/weave/weave.toml";
 
@@ -22,14 +22,8 @@ const KEY_OF_FLAG: ReadonlyMap<string, OptionKey> = new Map(OPTION_KEYS.map((key
 
 /** undefined when there is none. @throws {UserError} it cannot be read or used */
 export function readConfigFile(path = CONFIG_FILE): ConfigFile | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (thrown) {
-    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined;
-    throw new UserError("unavailable", `cannot read '${path}': ${fileErrorText(thrown)}`, "run as root", { cause: thrown });
-  }
-  return parseConfigFile(text, path);
+  const text = readTextFile(path);
+  return text === undefined ? undefined : parseConfigFile(text, path);
 }
 
 /** @throws {UserError} no TOML, an unknown key, a value of the wrong kind */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // launch.json in the data directory: what the last `launch` was given, so that a restart by the service manager runs with the same. It may
 // hold passwords, so it is readable by its owner only. Written to a new file and renamed: it is whole or the one before.
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
 import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
 import { isTexts, textsOf, wantedKind } from "./json-texts.ts";
 import { didYouMean } from "./nearest.ts";
 import { OPTION_KEYS, OPTIONS, type OptionKey } from "./options.ts";
+import { readTextFile } from "./text-file.ts";
 
 const FORMAT_VERSION = 1;
 
@@ -26,14 +27,8 @@ export function launchFilePath(dataDir: string): string {
 /** undefined when there is none. @throws {UserError} it cannot be read; it is left as it is */
 export function readLaunchFile(dataDir: string): LaunchFile | undefined {
   const path = launchFilePath(dataDir);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (thrown) {
-    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined;
-    throw new UserError("unavailable", `cannot read '${path}': ${fileErrorText(thrown)}`, "run as root", { cause: thrown });
-  }
-  return parseLaunchFile(text, path);
+  const text = readTextFile(path);
+  return text === undefined ? undefined : parseLaunchFile(text, path);
 }
 
 /** @throws {UserError} damaged, or with an unknown key */
