@@ -138,7 +138,6 @@ files_of() {
   done
 }
 
-exec 3>&1
 bun test/support/leftovers.ts before "$results/leftovers.json" || exit 1
 
 built=0
@@ -150,28 +149,23 @@ fi
 
 kinds="unit property script sim" files_of "$@" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'one_file "$1" "$QUICK_LIMIT"' _ '{}'
 
-# Files that need the executable and a machine of the run's own; the others are noted as what they are.
-runnable() {
-  local file
-  while IFS= read -r file; do
-    if ((!own_machine)); then
-      note "$file" 0 0 1 0
-      printf 'skip  %-52s needs root and namespaces\n' "$file" >&2
-    elif ((!built)) && [[ "$file" != test/lab/harness/* ]]; then
-      note "$file" 0 1 0 0
-      printf 'FAIL  %-52s not run: the executable was not built\n' "$file" >&2
-    else
-      echo "$file"
-    fi
-  done
-}
-
-# One after the other; the virtual machines last, because they take longest, and beside each other, because each has one processor.
-{
+# Hosts with systemd, then the virtual machine, which takes longest.
+mapfile -t lab < <(
   kinds="lab" files_of "$@"
   kinds="hosts" files_of "$@"
-} | runnable 2>&3 | xargs -r -d '\n' -P 1 -I '{}' bash -c 'one_file "$1" "$LAB_LIMIT"' _ '{}'
-kinds="vm" files_of "$@" | sort -r | runnable 2>&3 | xargs -r -d '\n' -P 2 -I '{}' bash -c 'one_file "$1" "$LAB_LIMIT"' _ '{}'
+  kinds="vm" files_of "$@"
+)
+for file in "${lab[@]}"; do
+  if ((!own_machine)); then
+    note "$file" 0 0 1 0
+    printf 'skip  %-52s needs root and namespaces\n' "$file"
+  elif ((!built)) && [[ "$file" != test/lab/harness/* ]]; then
+    note "$file" 0 1 0 0
+    printf 'FAIL  %-52s not run: the executable was not built\n' "$file"
+  else
+    one_file "$file" "$LAB_LIMIT"
+  fi
+done
 
 step "nothing is left behind" bun test/support/leftovers.ts after "$results/leftovers.json"
 
