@@ -5,7 +5,8 @@
 //   ring   a chain whose ends meet    full   everybody on one segment
 import { Lab } from "./lab.ts";
 import type { Container, Host } from "./lab-host.ts";
-import { attachEverywhere, launch, waitForAnswers, waitForMesh } from "./weave.ts";
+import { waitFor } from "./wait.ts";
+import { attachEverywhere, describeHost, launch, neighboursOf, statusOf, waitForAnswers, waitForMesh } from "./weave.ts";
 
 export type Shape = "chain" | "ring" | "star" | "full";
 
@@ -30,6 +31,25 @@ export interface Mesh extends AsyncDisposable {
   readonly lab: Lab;
   readonly hosts: readonly Host[];
   readonly containers: readonly Container[];
+}
+
+/** Waits until each host has a connection over each of its cables, and nothing is on its way. One that comes later moves trees, and group frames
+ *  under way meanwhile may be lost. */
+export async function waitForCables(hosts: readonly Host[], shape: Shape, deadlineMs: number): Promise<void> {
+  const joined = cables(shape, hosts.length);
+  const wanted = (index: number): string[] => {
+    const mine = joined.filter((members) => members.includes(index)).flat();
+    return [...new Set(mine)].filter((other) => other !== index).map((other) => hosts[other]?.name ?? "?");
+  };
+  const isWhole = async (host: Host, index: number): Promise<boolean> =>
+    neighboursOf(await statusOf(host)).join() === wanted(index).sort().join();
+  const show = async (): Promise<string> => (await Promise.all(hosts.map(describeHost))).join("; ");
+  await waitFor("a connection over each cable", async () => (await Promise.all(hosts.map(isWhole))).every(Boolean), {
+    deadlineMs,
+    everyMs: 50,
+    show,
+  });
+  await waitForMesh(hosts, deadlineMs);
 }
 
 /** Hosts with their cables, nothing running. Each host's targets: neighbours by cable with a lower index. */
@@ -63,7 +83,7 @@ export async function mesh(shape: Shape, size: number, ...flags: readonly string
   const { lab, hosts, targets } = await wire(shape, size);
   try {
     await Promise.all(hosts.map((host) => launch(host, ...flags, ...(targets.get(host) ?? []))));
-    await waitForMesh(hosts);
+    await waitForCables(hosts, shape, 20_000);
     const containers = await attachEverywhere(hosts);
     await waitForAnswers(containers);
     return { lab, hosts, containers, [Symbol.asyncDispose]: () => lab.close() };
