@@ -33,8 +33,11 @@ export interface Mesh extends AsyncDisposable {
   readonly containers: readonly Container[];
 }
 
-/** Waits until each host has a connection over each of its cables, and nothing is on its way. One that comes later moves trees, and group frames
- *  under way meanwhile may be lost. */
+/** Longer than a host takes to follow what it hears (routes are computed at most some 20 ms after a change) and a changed tree rests. */
+const REST_MS = 500;
+
+/** Waits until each host has a connection over each of its cables, and all routes are at rest. A connection that comes later moves trees, and group
+ *  frames under way meanwhile may be lost. */
 export async function waitForCables(hosts: readonly Host[], shape: Shape, deadlineMs: number): Promise<void> {
   const joined = cables(shape, hosts.length);
   const wanted = (index: number): string[] => {
@@ -50,6 +53,19 @@ export async function waitForCables(hosts: readonly Host[], shape: Shape, deadli
     show,
   });
   await waitForMesh(hosts, deadlineMs);
+  let routes = "";
+  let since = 0;
+  await waitFor(
+    "routes at rest",
+    async () => {
+      const all = await Promise.all(hosts.map(async (host) => (await statusOf(host)).router));
+      const now = JSON.stringify(all.map(({ unicastRoutes, broadcastRoutes }) => [unicastRoutes, broadcastRoutes]));
+      if (now !== routes) since = performance.now();
+      routes = now;
+      return performance.now() - since >= REST_MS;
+    },
+    { deadlineMs, everyMs: 50, show },
+  );
 }
 
 /** Hosts with their cables, nothing running. Each host's targets: neighbours by cable with a lower index. */
