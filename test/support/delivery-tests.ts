@@ -54,10 +54,15 @@ export function deliveryTests(shape: Shape, size: number): void {
       expect(disturbed.frames).toBeGreaterThan(500);
       expect(disturbed.repeated).toBe(0);
       await waitForCables(hosts, shape, 20_000);
-      await waitFor("delivery to be whole again", async () => (await ledger.groupFrames(2, 200)).length === 0, {
-        deadlineMs: 10_000,
-      });
-      expect(await ledger.groupFrames(10)).toEqual([]);
+      // Round-trip times that were measured while a cable was away fade over seconds, and may move a tree once more meanwhile.
+      let repeated = 0;
+      const isWhole = async () => {
+        const wrong = await ledger.groupFrames(10, 500);
+        repeated += wrong.filter(({ copies }) => copies > 1).length;
+        return wrong.length === 0;
+      };
+      await waitFor("ten rounds of frames to reach everybody", isWhole, { deadlineMs: 30_000 });
+      expect(repeated).toBe(0);
       expect(await ledger.unicastFrames(5)).toEqual([]);
     });
   });
