@@ -14,8 +14,13 @@ export const LINGER_MS = 1_000;
 const KEEPALIVE_MS = 15_000;
 /** Sent data may stay unacknowledged so long. The mesh notices sooner; this is for connections nobody watches. */
 const USER_TIMEOUT_MS = 20_000;
+/** TCP doubles its patience with each silence, so after an outage of seconds it would try again only seconds later, with news as old. */
+const RETRANSMIT_MS_MAX = 1_000;
 const IPPROTO_TCP = 6; // netinet/in.h
-const TCP_USER_TIMEOUT = 18; // linux/tcp.h
+// linux/tcp.h
+const TCP_THIN_LINEAR_TIMEOUTS = 16; // the first six retransmissions of a stream with little in flight without doubling
+const TCP_USER_TIMEOUT = 18;
+const TCP_RTO_MAX_MS = 44; // Linux 6.15
 
 export interface StreamEvents {
   /** Belongs to the receiver until it returns. */
@@ -41,7 +46,7 @@ export class TcpStream {
   #isClosed = false;
   #whenClosed: () => void = () => {};
 
-  /** `fd` is the socket's, for an option Bun does not set. */
+  /** `fd` is the socket's, for options Bun does not set. */
   constructor(socket: Socket<StreamSlot>, clock: Clock, fd: number) {
     this.#socket = socket;
     this.#clock = clock;
@@ -49,7 +54,9 @@ export class TcpStream {
     this.localAddress = ipPort(socket.localAddress, socket.localPort);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
-    setUserTimeout(fd);
+    setOption(fd, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
+    setOption(fd, TCP_THIN_LINEAR_TIMEOUTS, 1, "TCP_THIN_LINEAR_TIMEOUTS");
+    setOption(fd, TCP_RTO_MAX_MS, RETRANSMIT_MS_MAX, "TCP_RTO_MAX_MS");
   }
   get queuedBytes(): number {
     return this.#queuedBytes;
@@ -134,11 +141,11 @@ export class TcpStream {
   }
 }
 
-function setUserTimeout(fd: number): void {
+function setOption(fd: number, option: number, value: number, name: string): void {
   try {
-    setIntOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
+    setIntOption(fd, IPPROTO_TCP, option, value, name);
   } catch (thrown) {
-    // The other end may have reset the connection already; Bun tells that next. The option itself is optional.
+    // An older kernel, or the other end has reset the connection already and Bun tells that next. None of them is needed.
     if (!(thrown instanceof SystemError)) throw thrown;
   }
 }

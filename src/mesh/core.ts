@@ -273,7 +273,7 @@ export class MeshCore {
   #pathDownSaid(peer: PeerName): void {
     const neighbour = this.neighbours.get(peer);
     if (!neighbour) return;
-    this.neighbours.remotePath(neighbour, false, "tell");
+    this.neighbours.doubtRemotePath(neighbour);
     neighbour.path.check("urgent");
   }
 
@@ -391,6 +391,7 @@ export class MeshCore {
     const neighbour = this.neighbours.get(name);
     if (!neighbour) return;
     this.liveness.answered(name);
+    neighbour.answeredAt = this.ports.clock.now();
     if (neighbour.latency.add(rttMs)) this.publisher.changed("lazy");
     neighbour.path.answered(neighbour.latency.rttMs ?? rttMs);
   }

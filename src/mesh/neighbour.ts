@@ -49,6 +49,10 @@ export class Neighbour {
   remotePathUp = false;
   /** Since when it has been connected anew without having said so. */
   remoteSince: Instant | undefined;
+  /** It said that its probes are not answered, and was asked again. */
+  doubted: Disposable | undefined;
+  /** Last answer to a path probe of ours. */
+  answeredAt: Instant = Number.NEGATIVE_INFINITY;
   /** As last told. */
   wasEstablished = false;
   /** The path was lost, and a ping on the control connection has not been answered since. */

@@ -22,6 +22,8 @@ export const GRACE_MS = 5 * 60_000;
 const DRAIN_MS = 2000;
 /** A neighbour that came back has to say within this time that its probes are answered. */
 const REMOTE_SILENCE_MS = 3000;
+/** What it says of its probes may be old: it has this time to say it again before we believe it against our own. */
+const CONFIRM_MS = 300;
 const TROUBLE_MS = 5000;
 
 export type Outcome =
@@ -334,9 +336,35 @@ export class Neighbours {
 
   /** The neighbour says how its probes to us fare, and may ask the same of us. */
   remotePath(neighbour: Neighbour, isUp: boolean, manner: "tell" | "ask"): void {
+    if (manner === "ask") neighbour.send({ type: "path", up: neighbour.pathUp, ask: false });
+    if (isUp || neighbour.doubted) this.#believe(neighbour, isUp);
+    else this.doubtRemotePath(neighbour);
+  }
+
+  /** Its probes are said not to be answered. After an outage that is often old news, which waited for TCP to try again, and to act on it would
+   *  end a path that works: so it is asked again, and believed at once only when our own probes are not answered either. */
+  doubtRemotePath(neighbour: Neighbour): void {
+    if (!neighbour.established) {
+      this.#believe(neighbour, false);
+      return;
+    }
+    if (neighbour.doubted) return;
+    neighbour.send({ type: "path", up: true, ask: true });
+    const askedAt = this.#ports.clock.now();
+    const decide = () => {
+      const isOverdue = this.#ports.clock.now() - askedAt > REMOTE_SILENCE_MS;
+      if (neighbour.answeredAt < askedAt || isOverdue || !neighbour.link) this.#believe(neighbour, false);
+      else neighbour.doubted = this.#ports.clock.after(CONFIRM_MS, decide);
+    };
+    neighbour.doubted = this.#ports.clock.after(CONFIRM_MS, decide);
+    neighbour.path.check("urgent");
+  }
+
+  #believe(neighbour: Neighbour, isUp: boolean): void {
+    neighbour.doubted?.[Symbol.dispose]();
+    neighbour.doubted = undefined;
     neighbour.remoteSince = undefined;
     neighbour.remotePathUp = isUp;
-    if (manner === "ask") neighbour.send({ type: "path", up: neighbour.pathUp, ask: false });
     this.#settle(neighbour);
   }
 
@@ -346,7 +374,7 @@ export class Neighbours {
     if (neighbour.pathUp && !neighbour.remotePathUp) neighbour.send({ type: "path", up: true, ask: true });
     const { remoteSince } = neighbour;
     const isSilent = remoteSince !== undefined && this.#ports.clock.now() - remoteSince > REMOTE_SILENCE_MS;
-    if (isSilent) this.remotePath(neighbour, false, "tell");
+    if (isSilent) this.#believe(neighbour, false);
   }
 
   /** Tells people and our record when it became established or ceased to be. */
@@ -417,6 +445,7 @@ export class Neighbours {
     neighbour.path.stop();
     neighbour.ping.stop();
     neighbour.staleTimer?.[Symbol.dispose]();
+    neighbour.doubted?.[Symbol.dispose]();
     this.#endDrain(neighbour.name);
   }
 

@@ -18,6 +18,8 @@ const PROVED_MS = 60_000;
 /** A new connection tries its best way for so long before the sleeve is opened beside it: longer than a busy host takes to answer, because the sleeve
  *  would make it busier. */
 const HEAD_START_MS = 1_000;
+/** That the other end gets no answers is believed after this, while our own probes are answered: it may be old news that waited for TCP. */
+const DOUBT_MS = 250;
 /** An answer this young is a sign of life. */
 const FRESH_MS = 300;
 /** Pauses after each full-size frame without an answer; then the way is too small. */
@@ -53,6 +55,8 @@ export class PathChoice {
   #usedSinceMs: number;
   #timer: Disposable | undefined;
   #timerAt: Instant = Number.POSITIVE_INFINITY;
+  /** The other end says that the way in use does not work. */
+  #doubt: Disposable | undefined;
   #sleeveWanted = false;
   #bornAt: Instant;
 
@@ -111,7 +115,13 @@ export class PathChoice {
   /** What the other end says. */
   remote(kind: PathKind, isUp: boolean): void {
     const candidate = this.#find(kind);
-    if (!candidate?.isOffered || candidate.remoteUp === isUp) return;
+    if (!candidate?.isOffered) return;
+    if (candidate === this.#used) this.#doubt?.[Symbol.dispose]();
+    if (candidate.remoteUp === isUp) return;
+    if (isUp || candidate !== this.#used || !candidate.works) this.#believe(candidate, isUp);
+    else this.#doubt = this.#ports.clock.after(DOUBT_MS, () => candidate.isOffered && this.#believe(candidate, false));
+  }
+  #believe(candidate: Candidate, isUp: boolean): void {
     candidate.remoteUp = isUp;
     if (!isUp && candidate === this.#used) this.#wantSleeve();
     if (isUp && candidate.state !== "up") this.#hurry(candidate);
@@ -119,6 +129,7 @@ export class PathChoice {
   }
   /** There is a new control connection: what was said on the last one may not have arrived. */
   restate(): void {
+    this.#doubt?.[Symbol.dispose]();
     for (const candidate of this.#candidates) {
       candidate.remoteUp = undefined;
       if (candidate.state === "up" || candidate.state === "down") this.#ports.tell(candidate.kind, candidate.works);
@@ -167,6 +178,7 @@ export class PathChoice {
   }
 
   stop(): void {
+    this.#doubt?.[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }

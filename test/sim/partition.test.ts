@@ -41,6 +41,29 @@ describe("a partition", () => {
   });
 });
 
+describe("a host whose cable is away for a moment, twice", () => {
+  for (const seed of SEEDS) {
+    test(`is taken back once: what was said meanwhile and comes late moves no route again (seed ${seed})`, () => {
+      const { world, hosts } = meshAtRest(4, seed);
+      for (const host of hosts.slice(1, 3)) {
+        for (const awayMs of [1_500, 300]) {
+          const cut = world.network.cut((from, to) => from === host.ip || to === host.ip);
+          world.run(awayMs);
+          cut.heal();
+          world.run(300);
+        }
+      }
+      world.runUntil(() => isFullMesh(hosts), 5_000, "healed");
+      world.run(500);
+      expect(isFullMesh(hosts)).toBe(true);
+      const before = hosts.map((host) => host.routeChanges);
+      world.run(20_000);
+      expect(hosts.map((host) => host.routeChanges)).toEqual(before);
+      expect(faults(world)).toEqual([]);
+    });
+  }
+});
+
 describe("a mesh without discovery", () => {
   const ring = Array.from({ length: 8 }, (_, i) => [i, (i + 1) % 8] as const);
   const star = Array.from({ length: 7 }, (_, i) => [i + 1, 0] as const);

@@ -4,6 +4,8 @@ import type { Hello, Link, LinkEvents } from "../../../src/mesh/ports.ts";
 import type { SimHost } from "./host.ts";
 import { type Network, SEAL_BYTES } from "./network.ts";
 
+const RETRANSMIT_MS_MAX = 1_000;
+
 type Item = { readonly bytes: Uint8Array } | { readonly close: string };
 
 export class SimLink implements Link {
@@ -116,7 +118,13 @@ export class SimLink implements Link {
   #hold(item: Item): void {
     this.#held.push(item);
     if ("bytes" in item) this.#heldBytes += item.bytes.length;
-    this.#waitsForHeal ??= this.#network.whenHealed(() => this.#flush());
+    if (this.#waitsForHeal) return;
+    const { time, random } = this.#network;
+    const since = time.now();
+    // TCP does not know that the network is back: it tries again when its timer fires, which doubles up to a second (host/tcp-stream.ts).
+    this.#waitsForHeal = this.#network.whenHealed(() => {
+      time.after(random.below(Math.ceil(Math.min(RETRANSMIT_MS_MAX, time.now() - since) + 1)), () => this.#flush());
+    });
   }
   #flush(): void {
     if (!this.#network.passes(this.host, this.other.host)) return;
