@@ -149,23 +149,29 @@ fi
 
 kinds="unit property script sim" files_of "$@" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'one_file "$1" "$QUICK_LIMIT"' _ '{}'
 
-# Hosts with systemd, then the virtual machine, which takes longest.
-mapfile -t lab < <(
-  kinds="lab" files_of "$@"
+# One file that needs the executable, and root with namespaces.
+machine_file() {
+  if ((!own_machine)); then
+    note "$1" 0 0 1 0
+    printf 'skip  %-52s needs root and namespaces\n' "$1"
+  elif ((!built)) && [[ "$1" != test/lab/harness/* ]]; then
+    note "$1" 0 1 0 0
+    printf 'FAIL  %-52s not run: the executable was not built\n' "$1"
+  else
+    one_file "$1" "$LAB_LIMIT"
+  fi
+}
+export -f machine_file
+export own_machine built
+
+# The lab mostly waits, so two files run beside each other; not those which need all of the machine, nor hosts with systemd and the virtual machine.
+readonly ALONE='^test/lab/(twenty|restart|ipam-churn)\.test\.ts$'
+kinds="lab" files_of "$@" | grep -Ev "$ALONE" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'machine_file "$1"' _ '{}'
+while IFS= read -r file; do machine_file "$file"; done < <(
+  kinds="lab" files_of "$@" | grep -E "$ALONE"
   kinds="hosts" files_of "$@"
   kinds="vm" files_of "$@"
 )
-for file in "${lab[@]}"; do
-  if ((!own_machine)); then
-    note "$file" 0 0 1 0
-    printf 'skip  %-52s needs root and namespaces\n' "$file"
-  elif ((!built)) && [[ "$file" != test/lab/harness/* ]]; then
-    note "$file" 0 1 0 0
-    printf 'FAIL  %-52s not run: the executable was not built\n' "$file"
-  else
-    one_file "$file" "$LAB_LIMIT"
-  fi
-done
 
 step "nothing is left behind" bun test/support/leftovers.ts after "$results/leftovers.json"
 

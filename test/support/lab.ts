@@ -6,6 +6,7 @@
 //   host h1 ── e1 ──┐                ┌── e1 ── host h2          a segment is a bridge in the lab's switch namespace,
 //   (containers =   p1  bridge s1   p2                          so a cable can be cut without either host noticing
 //    named netns)
+import { closeSync, openSync } from "node:fs";
 import { Background, labEnvironment, must } from "./command.ts";
 import { Host } from "./lab-host.ts";
 import { isAlive, kill, killAllIn, namespaceOf, orphansOfDeadLabs, type ProcessInfo } from "./processes.ts";
@@ -18,10 +19,13 @@ export class NamespaceHolder {
   readonly pid: number;
   readonly mountNamespace: string;
   readonly #child: Bun.Subprocess<"pipe", "pipe", "inherit">;
+  /** Keeps the namespace's number from being given to another one, whose processes would then be taken for ours. */
+  readonly #pin: number;
 
   private constructor(child: Bun.Subprocess<"pipe", "pipe", "inherit">) {
     this.#child = child;
     this.pid = child.pid;
+    this.#pin = openSync(`/proc/${child.pid}/ns/mnt`, "r");
     this.mountNamespace = namespaceOf(child.pid, "mnt") ?? "";
   }
 
@@ -42,6 +46,7 @@ export class NamespaceHolder {
   /** Kernel objects go away a moment after the last process. */
   async gone(): Promise<void> {
     await this.#child.exited;
+    closeSync(this.#pin);
   }
 }
 
@@ -183,8 +188,9 @@ export class Lab implements AsyncDisposable {
     for (const { pid, running } of background) if (running) kill(pid);
     this.closeNow();
     await Promise.all(background.map((command) => command.ended(3_000)));
-    await Promise.all(this.#holders.map((holder) => holder.gone()));
-    const left = this.#holders.filter(({ pid }) => isAlive(pid));
+    const holders = this.#holders.splice(0);
+    await Promise.all(holders.map((holder) => holder.gone()));
+    const left = holders.filter(({ pid }) => isAlive(pid));
     if (left.length > 0) throw new Error(`lab processes survived: ${left.map(({ pid }) => pid).join(", ")}`);
   }
 
