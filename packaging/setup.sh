@@ -49,6 +49,8 @@ readonly TEST=(
   "cmd runc runc"
   "cmd iptables iptables"
   "cmd busybox busybox-static busybox"
+  "cmd podman podman"
+  "cmd crun crun"
 )
 readonly PACKAGE=(
   "cmd dpkg-deb dpkg"

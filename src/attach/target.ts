@@ -142,7 +142,7 @@ function unknown(word: string, cause: UserError | undefined): UserError {
   return new UserError(
     "not-found",
     `no container, network namespace or process '${word}'${because}`,
-    cause?.hint || "see 'docker ps' and 'ip netns list'; a namespace can also be given by its path",
+    cause?.hint || "see 'docker ps', 'ctr task ls', 'machinectl' and 'ip netns list'; a namespace can also be given by its path",
     cause ? { cause } : undefined,
   );
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
+import { existsSync } from "node:fs";
 import { Attacher } from "../attach/attacher.ts";
 import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import { Runtimes } from "../attach/runtimes.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { Exposer } from "../expose/exposer.ts";
+import { Containerd } from "../host/containerd.ts";
+import { Machines } from "../host/machines.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { HostPlumber } from "../host/plumber.ts";
 import type { HostBridge } from "../host/plumber-bridge.ts";
@@ -48,12 +52,13 @@ export function createAttachments(
   const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
   const firewall = undo.use(new NftFirewall());
   const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
+  const runtime = new Runtimes([...(docker ? [docker] : []), podman(docker), new Machines(), new Containerd()]);
   const attacher: Attacher = new Attacher(options, {
     journal: store.attachments,
     plumber,
     switchPorts: switchPorts(kernel),
     namespaces,
-    runtime: docker ?? noRuntime,
+    runtime,
     addresses,
     hostRoutes: bridge,
     hostsFile,
@@ -72,7 +77,7 @@ export function createAttachments(
     log,
   });
   const owned = undo.move();
-  return { attacher, exposer, docker, runtime: docker ?? noRuntime, [Symbol.dispose]: () => owned.dispose() };
+  return { attacher, exposer, docker, runtime, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** The switch is asked anew each time: it is replaced when its devices are made anew. */
@@ -83,4 +88,11 @@ function switchPorts(kernel: KernelPlane): SwitchPorts {
   };
 }
 
-const noRuntime: ContainerRuntime = { inspect: async () => undefined };
+const PODMAN_SOCKET = "/run/podman/podman.sock";
+
+/** Podman's socket beside Docker's; not being there is nothing to tell. */
+function podman(docker: DockerClient | undefined): ContainerRuntime {
+  const client = new DockerClient(parseDockerEndpoint(PODMAN_SOCKET));
+  const isWanted = (): boolean => docker?.endpoint.text !== client.endpoint.text && existsSync(PODMAN_SOCKET);
+  return { inspect: async (word) => (isWanted() ? await client.inspect(word) : undefined) };
+}
