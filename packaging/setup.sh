@@ -78,7 +78,7 @@ readonly DNS=(
   "cmd unbound unbound"
   "cmd dnsperf dnsperf"
 )
-readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar
+readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar DOCKER_HOST_ARCHIVE=dist/hosts/docker.tar
 readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
@@ -184,14 +184,26 @@ fetch_kernel() {
   echo "$release" >"$VM_DIRECTORY/release"
 }
 
-# A small Debian with systemd and the libraries of weave, which the tests boot as hosts: an archive of its root file system.
-make_host() {
-  [[ ! -e "$HOST_ARCHIVE" ]] || return 0
-  echo "setup: making the root file system of the test's hosts" >&2
+# Small Debians with systemd and the libraries of weave, which the tests boot as hosts: an archive each of a root file system. The one with Docker,
+# which starts only when a test wants it, is twice as large, so the others need not unpack it.
+make_hosts() {
   local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
-  mkdir -p "$(dirname "$HOST_ARCHIVE")"
-  mmdebstrap --quiet --variant=minbase --include="$include" bookworm "$HOST_ARCHIVE.unfinished.tar" || fail "mmdebstrap could not make a root file system"
-  mv "$HOST_ARCHIVE.unfinished.tar" "$HOST_ARCHIVE"
+  make_host "$HOST_ARCHIVE" --include="$include"
+  # The image for containers is busybox; Docker gets it by `docker import`.
+  # shellcheck disable=SC2016 # $1 is the root of the new system, which mmdebstrap fills in
+  make_host "$DOCKER_HOST_ARCHIVE" --include="$include,docker.io,iptables,busybox-static" \
+    --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service' \
+    --customize-hook='image="$1/usr/share/weave-test/image" && mkdir -p "$image/bin" "$image/tmp" && cp "$1/bin/busybox" "$image/bin/" &&
+      chroot "$1" busybox --list | while read -r name; do [ -e "$image/bin/$name" ] || ln -s busybox "$image/bin/$name"; done'
+}
+make_host() {
+  local archive="$1"
+  shift
+  [[ ! -e "$archive" ]] || return 0
+  echo "setup: making $archive, a root file system of the test's hosts" >&2
+  mkdir -p "$(dirname "$archive")"
+  mmdebstrap --quiet --variant=minbase "$@" bookworm "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system"
+  mv "$archive.unfinished.tar" "$archive"
 }
 
 # systemd-resolved for one test. Unpacked, not installed: installed it would take over this machine's resolv.conf.
@@ -209,7 +221,7 @@ fetch_resolved() {
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
-    hosts) make_host ;;
+    hosts) make_hosts ;;
     test | all)
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2

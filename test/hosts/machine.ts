@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real hosts on one machine: containers of systemd-nspawn with systemd as their first process, an overlay each over one root file system
-// (packaging/setup.sh hosts), and one segment between them: hN has 192.168.48.(10+N) on eth0.
+// (packaging/setup.sh hosts), and one segment between them: hN has 192.168.48.(10+N) on eth0. On request they have Docker, which does not run until
+// `startDocker`.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Finished, must, run } from "../support/command.ts";
 import { waitFor } from "../support/wait.ts";
 
-const ARCHIVE = new URL("../../dist/hosts/base.tar", import.meta.url).pathname;
+type Kind = "base" | "docker";
+const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${kind}.tar`, import.meta.url).pathname;
+const DROP_IN = "/etc/systemd/system/docker.service.d/cgroups.conf";
+/** nspawn shows the older cgroups read-only. */
+const CGROUPS = `'ExecStartPre=/bin/sh -c "for d in /sys/fs/cgroup/*; do [ -L $$d ] || mount -o remount,bind,rw $$d; done"'`;
+/** The image that `startDocker` makes: busybox. */
+export const IMAGE = "box";
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** What a container may not do by default and a switch in BPF needs. */
 const CALLS = "bpf add_key keyctl perf_event_open @raw-io @module";
 
 /** Why there can be no hosts here; undefined: there can. */
-export function whyNoHosts(): string | undefined {
+export function whyNoHosts(kind: Kind = "base"): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
-  if (!existsSync(ARCHIVE)) return "the root file system is missing: bash packaging/setup.sh hosts";
+  if (!existsSync(archiveOf(kind))) return "the root file system is missing: bash packaging/setup.sh hosts";
   return undefined;
 }
 
@@ -27,11 +34,19 @@ export class Machines implements AsyncDisposable {
   readonly #machines: Machine[] = [];
 
   /** Boots them side by side and waits until systemd has started everything. */
-  static async boot(...names: readonly string[]): Promise<Machines> {
+  static boot(...names: readonly string[]): Promise<Machines> {
+    return Machines.#boot("base", names);
+  }
+  /** The same, of hosts that have Docker. */
+  static bootWithDocker(...names: readonly string[]): Promise<Machines> {
+    return Machines.#boot("docker", names);
+  }
+
+  static async #boot(kind: Kind, names: readonly string[]): Promise<Machines> {
     const machines = new Machines();
     try {
       mkdirSync(machines.#base);
-      await must(["tar", "-C", machines.#base, "-xf", ARCHIVE]);
+      await must(["tar", "-C", machines.#base, "-xf", archiveOf(kind)]);
       await must(["ip", "link", "add", machines.#bridge, "type", "bridge"]);
       await must(["ip", "link", "set", machines.#bridge, "up"]);
       for (const [index, name] of names.entries()) {
@@ -39,6 +54,7 @@ export class Machines implements AsyncDisposable {
           directory: join(machines.#directory, name),
           base: machines.#base,
           bridge: machines.#bridge,
+          kind,
         });
         machines.#machines.push(machine);
       }
@@ -68,12 +84,14 @@ export class Machine {
   readonly #base: string;
   readonly #bridge: string;
   readonly #link: string;
+  readonly #kind: Kind;
   #nspawn: Bun.Subprocess | undefined;
   /** Of its first process, as we see it. */
   #pid = 0;
 
-  constructor(name: string, address: string, place: { directory: string; base: string; bridge: string }) {
+  constructor(name: string, address: string, place: { directory: string; base: string; bridge: string; kind: Kind }) {
     const { directory, base, bridge } = place;
+    this.#kind = place.kind;
     this.name = name;
     this.address = address;
     this.#directory = directory;
@@ -98,7 +116,7 @@ export class Machine {
     }
     const flags = [`--machine=${this.#link}`, `--hostname=${this.name}`, "--boot", "--private-network", "--register=no"];
     const more = ["--keep-unit", "--capability=all", "--resolv-conf=off", "--timezone=off", `--system-call-filter=${CALLS}`];
-    this.#nspawn = Bun.spawn(["systemd-nspawn", "-q", "-D", root, ...flags, ...more, "--bind=/dev/net/tun"], {
+    this.#nspawn = Bun.spawn(["systemd-nspawn", "-q", "-D", root, ...flags, ...more, "--bind=/dev/net/tun", ...this.#binds()], {
       stdin: "ignore",
       stdout: Bun.file(join(this.#directory, "console")),
       stderr: Bun.file(join(this.#directory, "console")),
@@ -109,6 +127,23 @@ export class Machine {
     await this.#plug();
     await waitFor(`${this.name} to be up`, () => this.#isUp(), { deadlineMs: 60_000, everyMs: 100, show: () => this.console() });
     await this.sh("mountpoint -q /sys/fs/bpf || { mkdir -p /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; }");
+  }
+
+  /** Docker keeps its data on the outer disk: an overlay cannot lie on this host's, which is one. */
+  #binds(): string[] {
+    if (this.#kind !== "docker") return [];
+    const data = join(this.#directory, "docker");
+    mkdirSync(data, { recursive: true });
+    return [`--bind=${data}:/var/lib/docker`];
+  }
+
+  /** Starts Docker, now and at every boot, and makes the image. */
+  async startDocker(): Promise<void> {
+    await this.sh(
+      `mkdir -p /etc/systemd/system/docker.service.d; printf '%s\\n' '[Service]' ${CGROUPS} >${DROP_IN}; systemctl daemon-reload`,
+    );
+    await this.sh("systemctl enable --quiet --now docker.service");
+    await this.sh(`tar -C /usr/share/weave-test/image -c . | docker import - ${IMAGE} >/dev/null`);
   }
 
   /** Powers off and boots again, as after a failure of the kernel: nothing of it lasts but the disk. */
