@@ -81,6 +81,7 @@ export class Attacher {
   readonly #attachments: Attachments;
   readonly #ports: AttacherPorts;
   readonly #reconciler: Reconciler;
+  #nextTurn: Promise<void> = Promise.resolve();
 
   constructor(identity: { hostName: string; bootId: string }, ports: AttacherPorts) {
     this.#attachments = new Attachments(identity, ports);
@@ -98,6 +99,7 @@ export class Attacher {
     const owner = ownerOf(target);
     await this.#dropDeadHolders(requests.flatMap((one) => (one.kind === "address" ? [one.cidr] : [])));
     const cidrs = await this.#ports.addresses.claim(owner, requests, signal);
+    await this.#turn();
     let added: readonly Cidr[];
     try {
       for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
@@ -118,6 +120,7 @@ export class Attacher {
   async detach(request: DetachRequest): Promise<DetachResult> {
     const requests = request.addresses.length === 0 ? undefined : parseAddressRequests(request.addresses);
     const hostLink = await this.#knownLink(request);
+    await this.#turn();
     const known = hostLink === undefined ? undefined : this.#attachments.get(hostLink);
     if (!known) return { addresses: [] };
     const gone = requests ? selected(known.addresses, requests, this.#ports.addresses.defaultSubnets()) : known.addresses;
@@ -228,6 +231,14 @@ export class Attacher {
       }
       await new Promise<void>((resolve) => void clock.after(FORWARDING_LOOK_MS, resolve));
     }
+  }
+
+  /** Waits for a turn of the loop of one's own. Addresses are given out many at a time, and a change of the kernel takes tens of milliseconds: a
+   *  hundred in one turn would leave names, peers and everybody else without an answer for seconds. */
+  #turn(): Promise<void> {
+    const turn = this.#nextTurn;
+    this.#nextTurn = turn.then(() => new Promise<void>((resolve) => void this.#ports.clock.after(0, resolve)));
+    return turn;
   }
 
   #register(target: Target | TapTarget, owner: string, cidrs: readonly Cidr[]): readonly string[] {
