@@ -2,9 +2,10 @@
 // A packet socket that only sends: whole Ethernet frames, each behind a virtio_net_hdr that says what the kernel has to finish (checksum,
 // segmentation). Packets larger than any link's MTU pass as one.
 import { checked } from "../errno.ts";
+import { allocate, type Bytes } from "../ffi.ts";
 import { close } from "./fd.ts";
 import { AF, packetAddress } from "./sockaddr.ts";
-import { bind, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "./socket.ts";
+import { bind, SO, SOCK, SOL_SOCKET, sendTo, setIntOption, socket } from "./socket.ts";
 import { libc } from "./symbols.ts";
 
 /** linux/if_packet.h */
@@ -35,4 +36,12 @@ export function openPacketSender(linkName: string): number {
     close(fd);
     throw thrown;
   }
+}
+
+/** Sends one whole frame in which the kernel has nothing to finish. False: the queue is full. @throws {SystemError} the link is down or gone, or the
+ *  frame too long for it */
+export function sendFrame(fd: number, frame: Uint8Array, linkName: string): boolean {
+  const bytes: Bytes = allocate(VIRTIO_NET_HDR.size + frame.length);
+  bytes.set(frame, VIRTIO_NET_HDR.size);
+  return sendTo(fd, bytes, bytes.length, 0, null, linkName) !== undefined;
 }

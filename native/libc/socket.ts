@@ -60,9 +60,16 @@ export function getsockname(fd: number): Bytes {
 }
 
 /** Bytes sent, undefined when it would block. @throws {SystemError} */
-export function sendTo(fd: number, bytes: Bytes, length: number, flags: number, to: Bytes | null): number | undefined {
+export function sendTo(
+  fd: number,
+  bytes: Bytes,
+  length: number,
+  flags: number,
+  to: Bytes | null,
+  object = `fd ${fd}`,
+): number | undefined {
   const send = () => Number(libc().symbols.sendto(fd, bytes, length, flags | MSG.NOSIGNAL, to, to === null ? 0 : to.length));
-  return transferred(send, "sendto", `fd ${fd}`);
+  return transferred(send, "sendto", object);
 }
 
 /** Bytes received (with MSG.TRUNC: the datagram's whole length), undefined when it would block or timed out. @throws {SystemError} */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One open pcap_t: what `Capture` and `Injector` share. Belongs to the network namespace the thread was in when it was opened.
+// One open pcap_t: what a `Capture` is made of. Belongs to the network namespace the thread was in when it was opened.
 import { type Address, allocate, cString, readCString, stringAt } from "../ffi.ts";
 import { closeInBackground, duplicate } from "../libc/fd.ts";
 import { BPF_PROGRAM, DLT_EN10MB, libpcap, PCAP_D, PCAP_ERRBUF_SIZE } from "./symbols.ts";

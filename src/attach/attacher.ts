@@ -73,10 +73,15 @@ export interface AttacherPorts extends AttachmentsPorts {
   readonly log: Log;
 }
 
+/** The bridge's ports start to forward within milliseconds, but through a work queue of the kernel's that a busy machine keeps waiting. */
+const FORWARDING_WITHIN_MS = 1_000;
+const FORWARDING_LOOK_MS = 2;
+
 export class Attacher {
   readonly #attachments: Attachments;
   readonly #ports: AttacherPorts;
   readonly #reconciler: Reconciler;
+  #nextTurn: Promise<void> = Promise.resolve();
 
   constructor(identity: { hostName: string; bootId: string }, ports: AttacherPorts) {
     this.#attachments = new Attachments(identity, ports);
@@ -94,9 +99,11 @@ export class Attacher {
     const owner = ownerOf(target);
     await this.#dropDeadHolders(requests.flatMap((one) => (one.kind === "address" ? [one.cidr] : [])));
     const cidrs = await this.#ports.addresses.claim(owner, requests, signal);
+    await this.#turn();
+    let added: readonly Cidr[];
     try {
       for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
-      this.#join(target, cidrs, request);
+      added = this.#join(target, cidrs, request);
     } catch (thrown) {
       await this.#releaseUnheld(target, owner, cidrs);
       throw thrown;
@@ -104,6 +111,7 @@ export class Attacher {
     const warnings = this.#overlapWarnings(target, cidrs);
     if (!request.withoutDns) warnings.push(...this.#register(target, owner, cidrs));
     if (request.rewriteHosts) warnings.push(...this.#rewriteHosts(target, extraHosts));
+    if (added.length > 0) await this.#announce(target, added);
     return { addresses: cidrs.map((cidr) => cidr.address), warnings };
   }
 
@@ -112,6 +120,7 @@ export class Attacher {
   async detach(request: DetachRequest): Promise<DetachResult> {
     const requests = request.addresses.length === 0 ? undefined : parseAddressRequests(request.addresses);
     const hostLink = await this.#knownLink(request);
+    await this.#turn();
     const known = hostLink === undefined ? undefined : this.#attachments.get(hostLink);
     if (!known) return { addresses: [] };
     const gone = requests ? selected(known.addresses, requests, this.#ports.addresses.defaultSubnets()) : known.addresses;
@@ -190,8 +199,8 @@ export class Attacher {
     return undefined;
   }
 
-  #join(target: Target | TapTarget, cidrs: readonly Cidr[], request: AttachRequest): void {
-    const { log, plumber } = this.#ports;
+  /** Returns the addresses it did not have before. */
+  #join(target: Target | TapTarget, cidrs: readonly Cidr[], request: AttachRequest): readonly Cidr[] {
     const options = { multicastRoute: request.multicastRoute ?? true, guarded: request.spoofCheck ?? true };
     let added: readonly Cidr[];
     try {
@@ -200,10 +209,36 @@ export class Attacher {
       throw this.#explain(target, thrown);
     }
     const known = this.#attachments.find(target);
-    if (!known || added.length === 0) return;
-    log.info("attached", { container: known.name, link: known.hostLink, address: formatAddresses(added) });
-    const plan = planPort(known);
-    if (plan.kind === "veth") plumber.announce(plan, added);
+    if (known && added.length > 0) {
+      this.#ports.log.info("attached", { container: known.name, link: known.hostLink, address: formatAddresses(added) });
+    }
+    return added;
+  }
+
+  async #announce(target: Target | TapTarget, added: readonly Cidr[]): Promise<void> {
+    const { clock, plumber } = this.#ports;
+    const end = clock.now() + FORWARDING_WITHIN_MS;
+    for (;;) {
+      const known = this.#attachments.find(target); // looked up anew: it may leave while we wait
+      const plan = known && planPort(known);
+      if (plan?.kind !== "veth") return;
+      if (plumber.carries(plan) || clock.now() >= end) {
+        const held = new Set(known?.addresses.map((cidr) => cidr.address));
+        return plumber.announce(
+          plan,
+          added.filter((cidr) => held.has(cidr.address)),
+        );
+      }
+      await new Promise<void>((resolve) => void clock.after(FORWARDING_LOOK_MS, resolve));
+    }
+  }
+
+  /** Waits for a turn of the loop of one's own. Addresses are given out many at a time, and a change of the kernel takes tens of milliseconds: a
+   *  hundred in one turn would leave names, peers and everybody else without an answer for seconds. */
+  #turn(): Promise<void> {
+    const turn = this.#nextTurn;
+    this.#nextTurn = turn.then(() => new Promise<void>((resolve) => void this.#ports.clock.after(0, resolve)));
+    return turn;
   }
 
   #register(target: Target | TapTarget, owner: string, cidrs: readonly Cidr[]): readonly string[] {

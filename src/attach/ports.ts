@@ -102,6 +102,8 @@ export interface Plumber {
   ensureLink(plan: PortPlan): { readonly ifindex: number; readonly changes: readonly string[] };
   /** The host end is up; in the namespace: addresses, link up, and the multicast route as the last step. */
   ensureGuest(plan: PortPlan): readonly string[];
+  /** Whether the bridge takes the port's frames: it does so only after it has seen the carrier, which the kernel tells it a moment later. */
+  carries(plan: PortPlan): boolean;
   /** Gratuitous ARP and unsolicited neighbour advertisements. Best effort: a failure is logged, not thrown. */
   announce(plan: VethPlan, addresses: readonly Cidr[]): void;
   /** Switches the host end off, so that nothing passes any more. */

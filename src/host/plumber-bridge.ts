@@ -6,6 +6,7 @@ import { type Cidr, cidrsOverlap, formatCidr } from "../net/cidr.ts";
 import type { Mac } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
+import { announce } from "./announce.ts";
 import { type Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
 import { announceOrWarn } from "./plumber-announce.ts";
@@ -51,7 +52,9 @@ export class HostBridge implements BridgeInterface, HostRoutes, Disposable {
 
   announce(addresses: readonly Cidr[]): void {
     const mac = this.mac();
-    if (mac !== undefined) announceOrWarn(this.#log, this.name, mac, addresses, this.#home);
+    if (mac === undefined) return;
+    const ips = addresses.map((cidr) => cidr.address);
+    announceOrWarn(this.#log, this.name, () => announce(this.name, mac, ips, this.#home));
   }
 
   overlapping(cidr: Cidr): HostRoute | undefined {

@@ -5,7 +5,6 @@ import type { GuestLink, VethPlan } from "../attach/ports.ts";
 import { formatCidr, parseCidr } from "../net/cidr.ts";
 import { isIpv6 } from "../net/ip.ts";
 import type { Link, Links } from "./links.ts";
-import type { Netns } from "./netns.ts";
 import { ensureSysctl } from "./sysctl.ts";
 
 const MULTICAST = parseCidr("224.0.0.0/4")!; // a valid literal
@@ -14,17 +13,18 @@ const SCOPE_GLOBAL = 0; // linux/rtnetlink.h, RT_SCOPE_UNIVERSE
 /** Containers come and go with their addresses, so a neighbour's MAC is doubted soon and checked with one probe. */
 const NEIGHBOUR_SETTINGS = { base_reachable_time_ms: 5000, delay_first_probe_time: 2, ucast_solicit: 1 } as const;
 
-export function tuneGuest(netns: Netns, link: string, withIpv6: boolean): void {
+/** Of a link of the calling thread's namespace. */
+export function tuneGuest(link: string, withIpv6: boolean): void {
   for (const family of ["ipv4", "ipv6"]) {
     for (const [name, value] of Object.entries(NEIGHBOUR_SETTINGS)) {
-      ensureSysctl(`net/${family}/neigh/${link}/${name}`, value, netns);
+      ensureSysctl(`net/${family}/neigh/${link}/${name}`, value);
     }
   }
   // No rogue router may give the container addresses or routes. Our MACs and addresses are unique by construction: no waiting for duplicates.
-  ensureSysctl(`net/ipv6/conf/${link}/accept_ra`, 0, netns);
-  ensureSysctl(`net/ipv6/conf/${link}/accept_dad`, 0, netns);
+  ensureSysctl(`net/ipv6/conf/${link}/accept_ra`, 0);
+  ensureSysctl(`net/ipv6/conf/${link}/accept_dad`, 0);
   // Container runtimes switch IPv6 off by default; whoever asks for an IPv6 address wants it on.
-  if (withIpv6) ensureSysctl(`net/ipv6/conf/${link}/disable_ipv6`, 0, netns);
+  if (withIpv6) ensureSysctl(`net/ipv6/conf/${link}/disable_ipv6`, 0);
 }
 
 export function ensureAddresses(guest: Links, link: Link, plan: VethPlan, step: (step: string) => void): string[] {

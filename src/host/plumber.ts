@@ -10,9 +10,10 @@ import { isIpv6 } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
+import { announce } from "./announce.ts";
 import { limitOffloads } from "./link-offloads.ts";
 import { type Link, Links } from "./links.ts";
-import type { Netns } from "./netns.ts";
+import { inNetns, type Netns } from "./netns.ts";
 import { announceOrWarn } from "./plumber-announce.ts";
 import { describeGuest, ensureAddresses, ensureMulticastRoute, ensureUp, tuneGuest } from "./plumber-guest.ts";
 import { type HostNamespaces, openReference } from "./plumber-namespaces.ts";
@@ -87,8 +88,14 @@ export class HostPlumber implements Plumber, Disposable {
   }
 
   announce(plan: VethPlan, addresses: readonly Cidr[]): void {
-    using netns = openReference(plan.netns);
-    announceOrWarn(this.#options.log, plan.guestLink, plan.guestMac, addresses, netns);
+    const ips = addresses.map((cidr) => cidr.address);
+    announceOrWarn(this.#options.log, plan.hostLink, () => {
+      using netns = openReference(plan.netns);
+      announce(plan.guestLink, plan.guestMac, ips, netns);
+    });
+  }
+  carries(plan: PortPlan): boolean {
+    return this.#host.get(plan.hostLink)?.port?.forwarding ?? false;
   }
 
   silence(plan: PortPlan): void {
@@ -150,7 +157,7 @@ export class HostPlumber implements Plumber, Disposable {
     const withIpv6 = plan.addresses.some((cidr) => isIpv6(cidr.address));
     this.#tuneOnce(link, `guest ${withIpv6}`, () => {
       this.#step("settings of the guest end");
-      tuneGuest(netns, plan.guestLink, withIpv6);
+      inNetns(netns, () => tuneGuest(plan.guestLink, withIpv6));
       const made = guest.get(plan.guestLink);
       if (made) limitOffloads(netns, made.index);
     });

@@ -35,6 +35,21 @@ describe("attach", () => {
     expect(link).toContain(formatMac(world.parts.attacher.list()[0]!.mac));
   });
 
+  test("of many at once each has a turn of the loop, so that others are served in between; detach likewise", async () => {
+    const names = await Promise.all(["a", "b", "c", "d"].map((name) => world.container(name)));
+    let turn = 0;
+    const counting = setInterval(() => turn++, 0);
+    const turns: number[] = [];
+    world.onStep = (step) => void (step === "journal" && turns.push(turn));
+    await Promise.all(
+      names.map((target, index) => world.parts.attacher.attach({ target, addresses: [`10.32.1.${index + 1}/24`] })),
+    );
+    await Promise.all(names.map((target) => world.parts.attacher.detach({ target, addresses: [] })));
+    clearInterval(counting);
+    expect(turns.length).toBe(8);
+    expect(new Set(turns).size).toBe(8);
+  });
+
   test("settings inside: quick neighbour checks, no router advertisements, no waiting for duplicates", async () => {
     const web = await world.container("web");
     await world.parts.attacher.attach({ target: web, addresses: ["fd00:1::5/64"] });

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Announcements as they arrive at the other end of a veth, captured with libpcap.
 import { describe, expect, test } from "bun:test";
+import { SystemError } from "../../../native/errno.ts";
 import { Capture, type CapturedFrame } from "../../../native/libpcap/capture.ts";
-import { PcapError } from "../../../native/libpcap/handle.ts";
-import { Injector } from "../../../native/libpcap/injector.ts";
 import { announce } from "../../../src/host/announce.ts";
 import { inNetns } from "../../../src/host/netns.ts";
 import { decodeArpFrame, gratuitousArp } from "../../../src/net/arp.ts";
@@ -85,10 +84,10 @@ describe.skipIf(!isRoot)("announcing (needs root)", () => {
 
   test("an interface that is missing or down is an error with its name", () => {
     using pair = new Pair();
-    expect(() => announce("nothing", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(PcapError);
-    expect(() => announce("nothing", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(/nothing: No such device/);
+    expect(() => announce("nothing", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(SystemError);
+    expect(() => announce("nothing", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(/nothing: ENODEV/);
     pair.guest.links.change(pair.guest.links.get("ethwe")?.index ?? 0, { up: false });
-    expect(() => announce("ethwe", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(/ethwe: .*not up/);
+    expect(() => announce("ethwe", MAC, [ip("10.32.0.1")], pair.guest.netns)).toThrow(/ethwe: ENETDOWN/);
   });
 });
 
@@ -122,11 +121,5 @@ describe.skipIf(!isRoot)("capturing (needs root)", () => {
     capture[Symbol.dispose]();
     capture[Symbol.dispose]();
     expect(() => capture.next()).toThrow(TypeError);
-  });
-
-  test("a frame longer than the MTU is not injected", () => {
-    using pair = new Pair();
-    using injector = inNetns(pair.guest.netns, () => Injector.open("ethwe"));
-    expect(() => injector.inject(new Uint8Array(new ArrayBuffer(3_000)))).toThrow(/pcap_inject ethwe: /);
   });
 });
