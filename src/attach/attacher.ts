@@ -92,19 +92,18 @@ export class Attacher {
     const target = await this.#liveTarget(request);
     if (request.rewriteHosts) checkHostsFile(target);
     const owner = ownerOf(target);
+    await this.#dropEarlier(target, owner);
     await this.#dropDeadHolders(requests.flatMap((one) => (one.kind === "address" ? [one.cidr] : [])));
     const cidrs = await this.#ports.addresses.claim(owner, requests, signal);
     try {
       for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
-      this.#join(target, cidrs, request);
+      const warnings = this.#overlapWarnings(target, cidrs);
+      warnings.push(...this.#joinKnown(target, owner, cidrs, request, extraHosts));
+      return { addresses: cidrs.map((cidr) => cidr.address), warnings };
     } catch (thrown) {
       await this.#releaseUnheld(target, owner, cidrs);
       throw thrown;
     }
-    const warnings = this.#overlapWarnings(target, cidrs);
-    if (!request.withoutDns) warnings.push(...this.#register(target, owner, cidrs));
-    if (request.rewriteHosts) warnings.push(...this.#rewriteHosts(target, extraHosts));
-    return { addresses: cidrs.map((cidr) => cidr.address), warnings };
   }
 
   /** Takes addresses away, and the interface with the last one. Something not attached is no error: the result is empty.
@@ -190,6 +189,29 @@ export class Attacher {
     return undefined;
   }
 
+  /** Names and hosts file come first: a program that waits for the interface finds them. */
+  #joinKnown(
+    target: Target | TapTarget,
+    owner: string,
+    cidrs: readonly Cidr[],
+    request: AttachRequest,
+    extraHosts: readonly HostsEntry[],
+  ): readonly string[] {
+    using undo = new DisposableStack();
+    const held = new Set(this.#attachments.find(target)?.addresses.map((cidr) => cidr.address));
+    const added = ipsOf(cidrs).filter((ip) => !held.has(ip));
+    const warnings: string[] = [];
+    if (!request.withoutDns) {
+      undo.defer(() => this.#ports.names.withdraw(owner, added));
+      warnings.push(...this.#register(target, owner, cidrs));
+    }
+    if (request.rewriteHosts)
+      warnings.push(...this.#rewriteHosts(target, [...new Set([...held, ...ipsOf(cidrs)])], extraHosts, undo));
+    this.#join(target, cidrs, request);
+    undo.move();
+    return warnings;
+  }
+
   #join(target: Target | TapTarget, cidrs: readonly Cidr[], request: AttachRequest): void {
     const { log, plumber } = this.#ports;
     const options = { multicastRoute: request.multicastRoute ?? true, guarded: request.spoofCheck ?? true };
@@ -227,6 +249,15 @@ export class Attacher {
     );
   }
 
+  /** What the same container had before it was restarted: released first, so that its addresses can be its again. */
+  async #dropEarlier(target: Target | TapTarget, owner: string): Promise<void> {
+    if ("tap" in target) return;
+    for (const known of this.#attachments.all()) {
+      const isEarlier = known.owner === owner && known.netnsId !== target.netns.id;
+      if (isEarlier && !this.#attachments.alive(known)) await this.#forget(known);
+    }
+  }
+
   async #dropDeadHolders(cidrs: readonly Cidr[]): Promise<void> {
     for (const cidr of cidrs) {
       const holder = this.#attachments.holder(cidr.address);
@@ -256,13 +287,20 @@ export class Attacher {
     });
   }
 
-  #rewriteHosts(target: Target | TapTarget, extra: readonly HostsEntry[]): string[] {
+  #rewriteHosts(
+    target: Target | TapTarget,
+    addresses: readonly Ip[],
+    extra: readonly HostsEntry[],
+    undo: DisposableStack,
+  ): string[] {
     const container = "tap" in target ? undefined : target.container;
-    const known = this.#attachments.find(target);
-    if (!container?.hostsFile || !known) return [];
-    const addresses = known.addresses.map((cidr) => cidr.address);
+    if (!container?.hostsFile) return [];
+    const { hostsFile: path } = container;
+    const { hostsFile } = this.#ports;
     try {
-      this.#ports.hostsFile.write(container.hostsFile, renderHostsFile({ ...container, addresses, extra }));
+      const before = hostsFile.read(path);
+      hostsFile.write(path, renderHostsFile({ ...container, addresses, extra }));
+      undo.defer(() => hostsFile.write(path, before));
       return [];
     } catch (thrown) {
       return [`the hosts file of ${describeTarget(target)} could not be written: ${errorText(thrown)}`];

@@ -15,7 +15,7 @@ import { type Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
 import { announceOrWarn } from "./plumber-announce.ts";
 import { describeGuest, ensureAddresses, ensureMulticastRoute, ensureUp, tuneGuest } from "./plumber-guest.ts";
-import { type HostNamespaces, openReference } from "./plumber-namespaces.ts";
+import { type HostNamespaces, openIfThere, openReference } from "./plumber-namespaces.ts";
 import { ensureSysctl } from "./sysctl.ts";
 import { ensureTap } from "./tap.ts";
 
@@ -87,7 +87,8 @@ export class HostPlumber implements Plumber, Disposable {
   }
 
   announce(plan: VethPlan, addresses: readonly Cidr[]): void {
-    using netns = openReference(plan.netns);
+    using netns = openIfThere(plan.netns);
+    if (!netns) return; // what waited for the network may have run to its end by now
     announceOrWarn(this.#options.log, plan.guestLink, plan.guestMac, addresses, netns);
   }
 
