@@ -2,8 +2,7 @@
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
 import { Attacher } from "../attach/attacher.ts";
 import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
-import { DockerClient } from "../docker/client.ts";
-import { parseDockerEndpoint } from "../docker/endpoint.ts";
+import type { DockerClient } from "../docker/client.ts";
 import { Exposer } from "../expose/exposer.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { HostPlumber } from "../host/plumber.ts";
@@ -26,8 +25,8 @@ export interface AttachmentOptions {
   readonly bridge: string;
   readonly hostName: string;
   readonly bootId: string;
-  /** Empty: run without Docker. */
-  readonly dockerApi: string;
+  /** undefined: run without Docker. */
+  readonly docker: DockerClient | undefined;
 }
 
 export function createAttachments(
@@ -47,7 +46,7 @@ export function createAttachments(
   const namespaces = new HostNamespaces();
   const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
   const firewall = undo.use(new NftFirewall());
-  const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
+  const { docker } = options;
   const attacher: Attacher = new Attacher(options, {
     journal: store.attachments,
     plumber,
