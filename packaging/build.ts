@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the executable: the BPF objects with clang, then everything into one file with `bun build --compile`.
+// Builds the executable: the BPF objects and the waiter with clang, then everything into one file with `bun build --compile`.
 //   bun packaging/build.ts [--target x64|arm64] [--outfile dist/weave]
 // The result depends on the sources and the pinned tools only: no time, no path and no host name goes into it.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { consola } from "consola";
 import { buildBpfObjects } from "../native/bpf/build.ts";
+import { buildWaiters } from "../native/waiter/build.ts";
 
 const TARGETS = { x64: "bun-linux-x64", arm64: "bun-linux-arm64" } as const;
 
@@ -57,5 +58,6 @@ process.chdir(resolve(import.meta.dir, ".."));
 const outfile = resolve(values.outfile ?? (values.target === "x64" ? "dist/weave" : `dist/weave-${values.target}`));
 mkdirSync(dirname(outfile), { recursive: true });
 buildBpfObjects("dist/bpf");
+buildWaiters("dist/waiter");
 compile(values.target, outfile);
 consola.success(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB`);

@@ -18,6 +18,7 @@ readonly RUN=(
 )
 readonly BUILD=(
   "cmd clang clang"
+  "cmd ld.lld lld"
   "cmd llvm-strip|llvm-strip-14|llvm-strip-15|llvm-strip-16|llvm-strip-17|llvm-strip-18|llvm-strip-19 llvm"
   "header bpf/bpf_helpers.h libbpf-dev"
   "header linux/if_link.h linux-libc-dev"

@@ -40,6 +40,7 @@ export interface Operations extends DnsOperations, IpamOperations {
   statusConnections: { request: Empty; response: StatusText };
   statusPeers: { request: Empty; response: StatusText };
   statusTargets: { request: Empty; response: StatusText };
+  proxyAddresses: { request: Empty; response: string };
   report: { request: ReportRequest; response: { readonly as: ReportRequest["as"]; readonly text: string } };
   metrics: { request: Empty; response: string };
   connect: { request: { readonly peers: readonly string[]; readonly replace: boolean }; response: readonly string[] };
@@ -147,6 +148,11 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   statusPeers: statusPage("/status/peers", "Every peer and its connections"),
   statusTargets: statusPage("/status/targets", "The targets as they were given, one per line"),
   statusIpam: statusPage("/status/ipam", "Who owns how many addresses"),
+  proxyAddresses: {
+    ...getJson<object>("/proxyaddrs", "Where Docker's clients reach the proxy, one address per line; 404 without proxy"),
+    reply: textReply,
+    errors: "text",
+  },
   ...IPAM_ROUTES,
   report: {
     method: "GET",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From operation to backend and back. Handlers translate; they decide nothing.
+import { UserError } from "../runtime/errors.ts";
 import type { Backend } from "./backend.ts";
 import { type OperationName, type RequestOf, type ResponseOf, removedPeerText } from "./contract.ts";
 import { createDnsHandlers } from "./dns-handlers.ts";
@@ -31,6 +32,11 @@ export function createHandlers(backend: Backend): Handlers {
     statusPeers: page(renderPeers),
     statusTargets: page(renderTargets),
     statusIpam: page(renderIpam),
+    async proxyAddresses() {
+      const { proxy } = backend.status();
+      if (!proxy) throw new UserError("not-found", "404 page not found: there is no Docker API proxy on this host");
+      return proxy.addresses.map((address) => `${address}\n`).join("");
+    },
     async report(request) {
       const report = buildReport(backend.status(), backend.dns?.names());
       if (request.as === "json") return { as: "json", text: formatGoJson(report, "    ") };

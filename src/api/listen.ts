@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the API listens: a unix socket of its own group, or a TCP address. A socket file nobody answers on is left over from a crash and
-// replaced; one that answers belongs to another daemon.
-import { chownSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
+// Where the API listens: a unix socket of its own group, or a TCP address.
+import { chownSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { formatIpPort } from "../net/endpoint.ts";
 import { parseIp } from "../net/ip.ts";
 import { fileErrorText, UserError } from "../runtime/errors.ts";
+import { groupId, removeStaleSocket } from "../runtime/unix-socket.ts";
 import { type ServerOptions, serveOptions } from "./server.ts";
 
 export type Listen =
@@ -44,7 +44,7 @@ function serveTcp(options: ServerOptions & { readonly flag?: string }, listen: L
 
 async function serveUnix(options: ServerOptions & { readonly flag?: string }, listen: Listen & { kind: "unix" }) {
   mkdirSync(dirname(listen.path), { recursive: true, mode: 0o755 });
-  await removeStale(listen);
+  await removeStaleSocket(listen.path);
   const before = process.umask(0o117); // the socket is born 0660; the call that binds it is synchronous
   try {
     const server = Bun.serve({ ...serveOptions(options, listen), unix: listen.path });
@@ -55,34 +55,6 @@ async function serveUnix(options: ServerOptions & { readonly flag?: string }, li
     throw cannotListen(listen, thrown, options.flag);
   } finally {
     process.umask(before);
-  }
-}
-
-async function removeStale(listen: Listen & { kind: "unix" }): Promise<void> {
-  const kind = lstatSync(listen.path, { throwIfNoEntry: false });
-  if (kind === undefined) return;
-  if (!kind.isSocket()) {
-    throw new UserError("conflict", `cannot listen on '${listen.path}': it exists and is not a socket`, "move it away");
-  }
-  if (await answers(listen.path)) {
-    throw new UserError(
-      "conflict",
-      `cannot listen on '${listen.path}': another daemon answers there`,
-      "stop it with 'weave stop'",
-    );
-  }
-  unlinkSync(listen.path);
-}
-
-/** Whether somebody accepts connections on the socket. */
-async function answers(path: string): Promise<boolean> {
-  try {
-    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
-    socket.terminate();
-    return true;
-  } catch (thrown) {
-    // EAGAIN: the listener's queue is full, so there is one.
-    return thrown instanceof Error && "code" in thrown && thrown.code === "EAGAIN";
   }
 }
 
@@ -98,21 +70,4 @@ function cannotListen(listen: Listen, thrown: unknown, flag: string | undefined)
   }
   const why = code === "EADDRNOTAVAIL" ? "it is not an address of this host" : fileErrorText(thrown);
   return new UserError("unavailable", `${cannot}: ${why}`, choose, options);
-}
-
-/** Id of a group in /etc/group; other name services are not asked, the package makes the group there. */
-function groupId(name: string): number | undefined {
-  const fields = readGroups()
-    .map((line) => line.split(":"))
-    .find(([group]) => group === name);
-  const id = Number(fields?.[2]);
-  return fields !== undefined && Number.isInteger(id) ? id : undefined;
-}
-
-function readGroups(): string[] {
-  try {
-    return readFileSync("/etc/group", "utf8").split("\n");
-  } catch {
-    return []; // no such file: no such group
-  }
 }

@@ -26,6 +26,8 @@ export interface StatusModel {
   readonly dns: DnsStatus | null;
   /** null: addresses are not allocated here. */
   readonly ipam: IpamStatus | null;
+  /** null: there is no Docker API proxy on this host. */
+  readonly proxy: ProxyStatus | null;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
@@ -190,6 +192,12 @@ export interface DnsStatus {
   readonly entries: number;
   /** Of this host. */
   readonly ownEntries: number;
+}
+
+/** The Docker API proxy. */
+export interface ProxyStatus {
+  /** `unix:///run/weave/weave.sock`, `tcp://0.0.0.0:12375`; the first is the one for clients of this host. */
+  readonly addresses: readonly string[];
 }
 
 /** One name at one address. */

@@ -77,6 +77,12 @@ export interface AttacherPorts extends AttachmentsPorts {
 const FORWARDING_WITHIN_MS = 1_000;
 const FORWARDING_LOOK_MS = 2;
 
+interface Joined {
+  /** Addresses it did not have before. */
+  readonly added: readonly Cidr[];
+  readonly warnings: readonly string[];
+}
+
 export class Attacher {
   readonly #attachments: Attachments;
   readonly #ports: AttacherPorts;
@@ -97,21 +103,20 @@ export class Attacher {
     const target = await this.#liveTarget(request);
     if (request.rewriteHosts) checkHostsFile(target);
     const owner = ownerOf(target);
+    await this.#dropEarlier(target, owner);
     await this.#dropDeadHolders(requests.flatMap((one) => (one.kind === "address" ? [one.cidr] : [])));
     const cidrs = await this.#ports.addresses.claim(owner, requests, signal);
     await this.#turn();
-    let added: readonly Cidr[];
+    let joined: Joined;
     try {
       for (const cidr of cidrs) checkFree(target, cidr, this.#attachments, this.#ports.isExposed);
-      added = this.#join(target, cidrs, request);
+      joined = this.#joinKnown(target, owner, cidrs, request, extraHosts);
     } catch (thrown) {
       await this.#releaseUnheld(target, owner, cidrs);
       throw thrown;
     }
-    const warnings = this.#overlapWarnings(target, cidrs);
-    if (!request.withoutDns) warnings.push(...this.#register(target, owner, cidrs));
-    if (request.rewriteHosts) warnings.push(...this.#rewriteHosts(target, extraHosts));
-    if (added.length > 0) await this.#announce(target, added);
+    if (joined.added.length > 0) await this.#announce(target, joined.added);
+    const warnings = [...this.#overlapWarnings(target, cidrs), ...joined.warnings];
     return { addresses: cidrs.map((cidr) => cidr.address), warnings };
   }
 
@@ -199,6 +204,29 @@ export class Attacher {
     return undefined;
   }
 
+  /** Names and hosts file come first: a program that waits for the interface finds them. */
+  #joinKnown(
+    target: Target | TapTarget,
+    owner: string,
+    cidrs: readonly Cidr[],
+    request: AttachRequest,
+    extraHosts: readonly HostsEntry[],
+  ): Joined {
+    using undo = new DisposableStack();
+    const held = new Set(this.#attachments.find(target)?.addresses.map((cidr) => cidr.address));
+    const fresh = ipsOf(cidrs).filter((ip) => !held.has(ip));
+    const warnings: string[] = [];
+    if (!request.withoutDns) {
+      undo.defer(() => this.#ports.names.withdraw(owner, fresh));
+      warnings.push(...this.#register(target, owner, cidrs));
+    }
+    if (request.rewriteHosts)
+      warnings.push(...this.#rewriteHosts(target, [...new Set([...held, ...ipsOf(cidrs)])], extraHosts, undo));
+    const added = this.#join(target, cidrs, request);
+    undo.move();
+    return { added, warnings };
+  }
+
   /** Returns the addresses it did not have before. */
   #join(target: Target | TapTarget, cidrs: readonly Cidr[], request: AttachRequest): readonly Cidr[] {
     const options = { multicastRoute: request.multicastRoute ?? true, guarded: request.spoofCheck ?? true };
@@ -262,6 +290,15 @@ export class Attacher {
     );
   }
 
+  /** What the same container had before it was restarted: released first, so that its addresses can be its again. */
+  async #dropEarlier(target: Target | TapTarget, owner: string): Promise<void> {
+    if ("tap" in target) return;
+    for (const known of this.#attachments.all()) {
+      const isEarlier = known.owner === owner && known.netnsId !== target.netns.id;
+      if (isEarlier && !this.#attachments.alive(known)) await this.#forget(known);
+    }
+  }
+
   async #dropDeadHolders(cidrs: readonly Cidr[]): Promise<void> {
     for (const cidr of cidrs) {
       const holder = this.#attachments.holder(cidr.address);
@@ -291,13 +328,20 @@ export class Attacher {
     });
   }
 
-  #rewriteHosts(target: Target | TapTarget, extra: readonly HostsEntry[]): string[] {
+  #rewriteHosts(
+    target: Target | TapTarget,
+    addresses: readonly Ip[],
+    extra: readonly HostsEntry[],
+    undo: DisposableStack,
+  ): string[] {
     const container = "tap" in target ? undefined : target.container;
-    const known = this.#attachments.find(target);
-    if (!container?.hostsFile || !known) return [];
-    const addresses = known.addresses.map((cidr) => cidr.address);
+    if (!container?.hostsFile) return [];
+    const { hostsFile: path } = container;
+    const { hostsFile } = this.#ports;
     try {
-      this.#ports.hostsFile.write(container.hostsFile, renderHostsFile({ ...container, addresses, extra }));
+      const before = hostsFile.read(path);
+      hostsFile.write(path, renderHostsFile({ ...container, addresses, extra }));
+      undo.defer(() => hostsFile.write(path, before));
       return [];
     } catch (thrown) {
       return [`the hosts file of ${describeTarget(target)} could not be written: ${errorText(thrown)}`];

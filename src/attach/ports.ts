@@ -167,7 +167,8 @@ export interface NamedTarget {
   readonly container: Container | undefined;
 }
 
-/** Writes a container's /etc/hosts. */
+/** A container's /etc/hosts. */
 export interface HostsFile {
+  read(path: string): string;
   write(path: string, content: string): void;
 }

@@ -8,7 +8,7 @@ import { type Cli, outJson } from "./context.ts";
 export const ADDRESS_HELP = `An address is A.B.C.D/len or ip:A.B.C.D/len, also IPv6. net:A.B.C.D/len stands for any address in that subnet, net:default for any in the default subnet.`;
 
 /** Nothing but an address looks like this; whether it is a good one, the daemon says. */
-function isAddressWord(word: string): boolean {
+export function isAddressWord(word: string): boolean {
   return /^(ip|net):/.test(word) || (!word.startsWith("/") && /^[0-9a-fA-F.:]+\/[^/]*$/.test(word));
 }
 

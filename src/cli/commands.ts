@@ -44,6 +44,22 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print what makes 'docker run' use the name server",
     load: async () => (await import("./dns-args.ts")).dnsArgs,
   },
+  env: { summary: "print what makes Docker's clients use the proxy", load: async () => (await import("./env.ts")).env },
+  config: { summary: "print the same as an option of docker", load: async () => (await import("./config.ts")).config },
+  run: { summary: "start a container on the network", load: async () => (await import("./run-container.ts")).run },
+  start: { summary: "start a stopped container and attach it", load: async () => (await import("./start.ts")).start },
+  restart: {
+    summary: "restart a container with the addresses it has",
+    load: async () => (await import("./restart.ts")).restart,
+  },
+  "docker-bridge-ip": {
+    summary: "print the address of Docker's bridge",
+    load: async () => (await import("./docker-bridge-ip.ts")).dockerBridgeIp,
+  },
+  "docker-tls-args": {
+    summary: "print the TLS flags of the Docker daemon of this host",
+    load: async () => (await import("./docker-tls-args.ts")).dockerTlsArgs,
+  },
   rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
   version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
   daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },
@@ -52,9 +68,6 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
 
 /** Known from Weave Net and removed there already. */
 export const REMOVED: Readonly<Record<string, string>> = {
-  run: "docker run … followed by weave attach",
-  start: "docker start … followed by weave attach",
-  restart: "docker restart … followed by weave attach",
   "launch-router": "weave launch",
   "stop-router": "weave stop",
   "launch-proxy": "weave launch",
@@ -72,8 +85,5 @@ export const REMOVED: Readonly<Record<string, string>> = {
 export const NOT_YET: Readonly<Record<string, { readonly service: string; readonly exit: number }>> = {
   setup: { service: "the CNI plugin", exit: EXIT.failed },
   "setup-cni": { service: "the CNI plugin", exit: EXIT.failed },
-  // For `eval $(weave env)`: nothing to add is no failure.
-  env: { service: "the Docker API proxy", exit: EXIT.done },
-  config: { service: "the Docker API proxy", exit: EXIT.failed },
   "attach-bridge": { service: "joining of bridges", exit: EXIT.failed },
 };

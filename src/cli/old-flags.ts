@@ -21,6 +21,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   "-initpeercount": "--ipalloc-init",
   "--init-peer-count": "--ipalloc-init",
   "-no-default-ipam": "--no-default-ipalloc",
+  "-H": "--proxy-listen",
 };
 
 interface OldFlag {
@@ -32,7 +33,6 @@ interface OldFlag {
 const flag = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: false, harmless, why });
 const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: true, harmless, why });
 
-const NO_PROXY = "this build does not have the Docker API proxy yet";
 const NO_PLUGIN = "this build does not have the Docker plugins yet";
 const MEANINGLESS = "it has no meaning any more";
 
@@ -50,25 +50,9 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--db-prefix": value("use --data-dir"),
   "--passwordfile": value("put the password into the environment variable WEAVE_PASSWORD"),
   "-passwordfile": value("put the password into the environment variable WEAVE_PASSWORD"),
-  "--proxy": flag(NO_PROXY, "false"),
-  "-H": value(NO_PROXY),
-  "--tls": flag(NO_PROXY, "false"),
-  "--tlsverify": flag(NO_PROXY, "false"),
-  "--tlscacert": value(NO_PROXY),
-  "--tlscert": value(NO_PROXY),
-  "--tlskey": value(NO_PROXY),
-  "--no-detect-tls": flag(NO_PROXY, "", "true", "false"),
-  "--hostname-from-label": value(NO_PROXY, ""),
-  "--hostname-match": value(NO_PROXY),
-  "--hostname-replacement": value(NO_PROXY),
-  "--rewrite-inspect": flag(NO_PROXY, "false"),
-  "--no-default-ipalloc": flag(NO_PROXY, "", "true", "false"),
-  "--no-rewrite-hosts": flag(NO_PROXY, "", "true", "false"),
-  "--no-multicast-route": flag(NO_PROXY, "", "true", "false"),
   "--plugin": flag(NO_PLUGIN, "false"),
   "--plugin-v2": flag(NO_PLUGIN, "false"),
   "--plugin-v2-multicast": flag(NO_PLUGIN, "false"),
-  "--without-dns": flag(NO_PROXY, "", "true", "false"),
   "--with-dns": flag(MEANINGLESS, "", "true", "false"),
   "--expect-npc": flag("this build does not have network policy yet", "false"),
   "--no-masq-local": flag("this build does not have network policy yet", "", "true", "false"),
@@ -85,6 +69,10 @@ export function translateOldFlags(argv: readonly string[], warn: (sentence: stri
     const equals = word.startsWith("-") ? word.indexOf("=") : -1;
     const written = equals < 0 ? word : word.slice(0, equals);
     const name = RENAMED[written] ?? written;
+    if (name === "--proxy") {
+      words.push(`--no-proxy=${/^(0|f|false)$/i.test(word.slice(written.length + 1))}`); // the word stood for the proxy, whose absence is ours
+      continue;
+    }
     const old = OLD[name];
     if (old === undefined) {
       words.push(name + word.slice(written.length));

@@ -7,6 +7,7 @@ import type { Ip } from "../net/ip.ts";
 import type { LogLevel } from "../runtime/log.ts";
 import { formatInit, type IpallocInit, readAllocRange, readAllocRange6, readDefaultSubnet, readInit } from "./ipalloc.ts";
 import { flagOption, integerOption, listOption, type Option, textOption } from "./option.ts";
+import { PROXY_OPTIONS } from "./proxy-options.ts";
 import {
   type DnsListenAddress,
   formatListenAddress,
@@ -261,6 +262,7 @@ export const OPTIONS = {
     doc: "name of the bridge",
     read: readBridgeName,
   }),
+  ...PROXY_OPTIONS,
 } as const;
 
 export type OptionKey = keyof typeof OPTIONS;

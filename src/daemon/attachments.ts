@@ -30,8 +30,8 @@ export interface AttachmentOptions {
   readonly bridge: string;
   readonly hostName: string;
   readonly bootId: string;
-  /** Empty: run without Docker. */
-  readonly dockerApi: string;
+  /** undefined: run without Docker. */
+  readonly docker: DockerClient | undefined;
 }
 
 export function createAttachments(
@@ -51,7 +51,7 @@ export function createAttachments(
   const namespaces = new HostNamespaces();
   const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
   const firewall = undo.use(new NftFirewall());
-  const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
+  const { docker } = options;
   const runtime = new Runtimes([...(docker ? [docker] : []), podman(docker), new Machines(), new Containerd()]);
   const attacher: Attacher = new Attacher(options, {
     journal: store.attachments,

@@ -6,7 +6,6 @@ import { API_SOCKET, startListener } from "../api/listen.ts";
 import { explicitAddresses } from "../attach/addresses.ts";
 import { storeOption } from "../config/launch-file.ts";
 import { commandLineOf, type DaemonConfig } from "../config/load.ts";
-import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
 import { KernelWatch } from "../host/kernel-watch.ts";
 import { logOutput } from "../host/log-output.ts";
@@ -49,10 +48,12 @@ import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
+import { createProxy, dockerClient } from "./proxy.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { SleeveControl } from "./sleeve-control.ts";
 import type { RouterParts } from "./status-model.ts";
 import { Supervisor } from "./supervisor.ts";
+import { watchDocker } from "./watch-docker.ts";
 
 /** By then start-up is over, and what only it needed can go; after that, what only rare work needed. */
 const SETTLED_MS = 5_000;
@@ -137,7 +138,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   if (ipam) owned.use(ipam.allocator);
   const attachments: AttachmentParts = owned.use(
     createAttachments(
-      { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, dockerApi: config.dockerApi },
+      { bridge: config.weaveBridge, hostName: formatPeerName(name), bootId, docker: dockerClient(config) },
       { store, kernel, names: names ?? noNames, clock, log, bridge, addresses: ipam?.book ?? explicitAddresses },
     ),
   );
@@ -174,7 +175,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       }),
     );
   }
-  watchDocker(attachments, log, owned);
+  const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
+  watchDocker(attachments, proxy, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
@@ -233,6 +235,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
     notes: () => health.notes(),
+    proxy: () => proxy?.status() ?? null,
     transports: async () => ({
       switches: overlay.switches(),
       sleeve: await sleeve.totals(),
@@ -458,16 +461,6 @@ function underlaySignature(kernel: KernelPlane): string {
     .map(({ cidr, linkName }) => `${linkName} ${formatCidr(cidr)}`)
     .sort()
     .join();
-}
-
-/** Docker only hastens what the periodic pass would find: nothing depends on an event. */
-function watchDocker({ docker, attacher }: AttachmentParts, log: Log, owned: AsyncDisposableStack): void {
-  if (!docker) return;
-  const look = () =>
-    void attacher.reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
-  owned.use(
-    new DockerEvents({ client: docker, clock: systemClock, random: systemRandom, log }, { connected: look, event: look }),
-  );
 }
 
 function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay, repairs: Counter): Omit<RouterParts, "mesh"> {

@@ -4,6 +4,7 @@
 import type { Container, ContainerRuntime } from "../attach/ports.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import { decodeContainer, decodeRunning, type RunningContainer } from "./decode.ts";
+import { type ContainerDetails, decodeDetails, decodeImage, type ImageConfig } from "./details.ts";
 import type { DockerEndpoint } from "./endpoint.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000; // inspect waits for locks that a container's start or stop may hold for seconds
@@ -34,13 +35,43 @@ export class DockerClient implements ContainerRuntime {
     return decodeRunning(await this.#answer(response, "list containers"));
   }
 
+  /** More of a container than attach needs; undefined: there is none. @throws {UserError} unavailable; conflict: the prefix fits several */
+  async details(word: string): Promise<ContainerDetails | undefined> {
+    const response = await this.get(`/containers/${encodeURIComponent(word)}/json`);
+    if (response.status === 404 || response.status === 400) {
+      if (/multiple/i.test(await messageOf(response))) throw ambiguous(word);
+      return undefined;
+    }
+    return decodeDetails(await this.#answer(response, `inspect container '${word}'`));
+  }
+
+  /** undefined: Docker does not have it. @throws {UserError} unavailable */
+  async image(name: string): Promise<ImageConfig | undefined> {
+    const response = await this.get(`/images/${name.split("/").map(encodeURIComponent).join("/")}/json`);
+    if (response.status !== 200) return undefined; // who asks Docker for it hears why
+    return decodeImage(await this.#answer(response, `inspect image '${name}'`));
+  }
+
+  /** Ends a container at once, and no restart policy starts it again. One that does not run is no error. @throws {UserError} unavailable */
+  async kill(id: string): Promise<void> {
+    const response = await this.#request("POST", `/containers/${encodeURIComponent(id)}/kill`);
+    const why = await messageOf(response);
+    if (!response.ok && response.status !== 404 && response.status !== 409) {
+      throw new UserError("unavailable", `Docker cannot kill container '${id.slice(0, 12)}': ${why} (HTTP ${response.status})`);
+    }
+  }
+
   /** One GET, whatever its status. The body may go on for ever when `signal` is given; otherwise the answer must come within 10 s.
    *  @throws {UserError} unavailable: nothing answers */
-  async get(path: string, signal?: AbortSignal): Promise<Response> {
-    const { base, socketPath } = this.endpoint;
+  get(path: string, signal?: AbortSignal): Promise<Response> {
+    return this.#request("GET", path, signal);
+  }
+
+  async #request(method: string, path: string, signal?: AbortSignal): Promise<Response> {
+    const { base, socketPath, tls } = this.endpoint;
     const limit = signal ?? AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     // Bun ends a response that is silent for six minutes unless told otherwise (seen on 1.4.5); the type does not know the option.
-    const init: BunFetchRequestInit & { timeout: false } = { signal: limit, timeout: false };
+    const init: BunFetchRequestInit & { timeout: false } = { method, signal: limit, timeout: false, ...(tls ? { tls } : {}) };
     try {
       return await fetch(base + path, socketPath === undefined ? init : { ...init, unix: socketPath });
     } catch (thrown) {

@@ -76,10 +76,17 @@ export class HostNamespaces implements Namespaces {
 
 /** Opens the very namespace `reference` means. @throws {UserError} conflict: it has gone, whatever is at its path now */
 export function openReference(reference: NetnsRef): Netns {
+  const opened = openIfThere(reference);
+  if (opened) return opened;
+  throw new UserError("conflict", `the network namespace ${reference.path} has gone`, "its container has ended");
+}
+
+/** undefined: it has ended. */
+export function openIfThere(reference: NetnsRef): Netns | undefined {
   const opened = openIfPresent(reference.path);
   if (opened && referenceTo(opened).id === reference.id) return opened;
   opened?.[Symbol.dispose]();
-  throw new UserError("conflict", `the network namespace ${reference.path} has gone`, "its container has ended");
+  return undefined;
 }
 
 function referenceTo(netns: Netns): NetnsRef {

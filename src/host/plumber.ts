@@ -16,7 +16,7 @@ import { type Link, Links } from "./links.ts";
 import { inNetns, type Netns } from "./netns.ts";
 import { announceOrWarn } from "./plumber-announce.ts";
 import { describeGuest, ensureAddresses, ensureMulticastRoute, ensureUp, tuneGuest } from "./plumber-guest.ts";
-import { type HostNamespaces, openReference } from "./plumber-namespaces.ts";
+import { type HostNamespaces, openIfThere, openReference } from "./plumber-namespaces.ts";
 import { ensureSysctl } from "./sysctl.ts";
 import { ensureTap } from "./tap.ts";
 
@@ -88,11 +88,10 @@ export class HostPlumber implements Plumber, Disposable {
   }
 
   announce(plan: VethPlan, addresses: readonly Cidr[]): void {
+    using netns = openIfThere(plan.netns);
+    if (!netns) return; // what waited for the network may have run to its end by now
     const ips = addresses.map((cidr) => cidr.address);
-    announceOrWarn(this.#options.log, plan.hostLink, () => {
-      using netns = openReference(plan.netns);
-      announce(plan.guestLink, plan.guestMac, ips, netns);
-    });
+    announceOrWarn(this.#options.log, plan.hostLink, () => announce(plan.guestLink, plan.guestMac, ips, netns));
   }
   carries(plan: PortPlan): boolean {
     return this.#host.get(plan.hostLink)?.port?.forwarding ?? false;

@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   host: [...WORDS, "mesh", "dns", "overlay", "firewall", "attach", "expose", "native"],
   store: [...WORDS, "mesh", "ipam", "dns", "attach", "expose"],
   docker: [...WORDS, "attach"],
+  proxy: [...WORDS, "attach", "docker"],
   config: WORDS,
   api: WORDS,
   metrics: [...WORDS, "api"],

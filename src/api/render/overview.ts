@@ -6,7 +6,7 @@ import { peerText } from "./text.ts";
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const services = [ipamLines(status.ipam), dnsLines(status.dns)];
+  const services = [ipamLines(status.ipam), dnsLines(status.dns), proxyLines(status.proxy)];
   const sections = [healthLines(status), versionLines(status), routerLines(status.router), ...services];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
@@ -49,6 +49,10 @@ function dnsLines(dns: StatusModel["dns"]): readonly string[] {
     field("TTL", dns.ttlSeconds),
     field("Entries", dns.entries),
   ];
+}
+
+function proxyLines(proxy: StatusModel["proxy"]): readonly string[] {
+  return proxy ? [field("Service", "proxy"), ...proxy.addresses.map((address) => field("Address", address))] : [];
 }
 
 function ipamLines(ipam: IpamStatus | null): readonly string[] {

@@ -26,7 +26,7 @@ export function buildReport(status: StatusModel, names: readonly NameStatus[] = 
     Router: routerReport(status.router),
     IPAM: status.ipam ? ipamReport(status.ipam) : undefined,
     DNS: status.dns ? dnsReport(status.dns, names) : undefined,
-    Proxy: undefined,
+    Proxy: status.proxy ? { Addresses: [...status.proxy.addresses] } : undefined,
     Plugin: undefined,
     Warnings: [...status.warnings],
     Notes: [...status.notes],

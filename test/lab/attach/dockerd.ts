@@ -27,19 +27,41 @@ function busybox(): string | undefined {
   return ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
 }
 
+/** Commands in the image. */
+const TOOLS = [
+  "sh",
+  "sleep",
+  "cat",
+  "ip",
+  "ping",
+  "hostname",
+  "nslookup",
+  "id",
+  "ls",
+  "touch",
+  "true",
+  "wc",
+  "stty",
+  "yes",
+  "head",
+];
+
 export class DockerDaemon implements AsyncDisposable {
   readonly folder: string;
   readonly socket: string;
+  readonly #netns: string | undefined;
   #daemon: Background | undefined;
 
-  private constructor() {
+  private constructor(netns: string | undefined) {
+    this.#netns = netns;
     this.folder = mkdtempSync(join(tmpdir(), "wa-docker-"));
     this.socket = join(this.folder, "docker.sock");
   }
 
-  /** Starts it and makes the image. @throws {Error} with the daemon's log when it does not come up */
-  static async start(): Promise<DockerDaemon> {
-    const docker = new DockerDaemon();
+  /** Starts it and makes the image. In the network namespace of a lab host it has its bridge there, otherwise none.
+   *  @throws {Error} with the daemon's log when it does not come up */
+  static async start({ netns }: { readonly netns?: string } = {}): Promise<DockerDaemon> {
+    const docker = new DockerDaemon(netns);
     try {
       await docker.up();
       await docker.#makeImage();
@@ -53,19 +75,11 @@ export class DockerDaemon implements AsyncDisposable {
   async up(): Promise<void> {
     const at = (name: string): string => join(this.folder, name);
     const daemon = new Background([
-      ...[
-        "unshare",
-        "--mount",
-        "--net",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        `${PRIVATE_FILES} && exec dockerd "$@"`,
-        "dockerd",
-      ],
+      ...(this.#netns === undefined ? ["unshare", "--net"] : ["nsenter", `--net=${this.#netns}`]),
+      ...["unshare", "--mount", "--propagation", "private", "sh", "-c", `${PRIVATE_FILES} && exec dockerd "$@"`, "dockerd"],
       ...["--host", `unix://${this.socket}`, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid")],
-      ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver=vfs"],
+      ...(this.#netns === undefined ? ["--bridge=none"] : []),
+      ...["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver=vfs"],
       "--log-level=warn",
     ]);
     this.#daemon = daemon;
@@ -132,7 +146,7 @@ export class DockerDaemon implements AsyncDisposable {
     copyFileSync(busybox() ?? "", join(root, "bin/busybox"));
     await copyLibraries(busybox() ?? "", root);
     chmodSync(join(root, "bin/busybox"), 0o755);
-    for (const tool of ["sh", "sleep", "cat", "ip", "ping"]) symlinkSync("busybox", join(root, "bin", tool));
+    for (const tool of TOOLS) symlinkSync("busybox", join(root, "bin", tool));
     await must(["sh", "-c", `tar -C ${root} -c . | ${this.command.join(" ")} import - ${IMAGE}`]);
   }
 }

@@ -148,6 +148,7 @@ export function statusModel(
     ready: true,
     warnings: [],
     notes: [],
+    proxy: null,
     dns: null,
     ipam: null,
     config: { port: 6783, passwords: ["********"] },

@@ -43,8 +43,19 @@ describe("old flags", () => {
     ]);
   });
   test("switching off what is not there is fine", () => {
-    const argv = ["--plugin=false", "--proxy=false", "--without-dns", "--awsvpc=false"];
-    expect(translate(...argv, "host1")).toEqual({ words: ["host1"], warnings: [] });
+    expect(translate("--plugin=false", "--awsvpc=false", "host1")).toEqual({ words: ["host1"], warnings: [] });
+  });
+  test("the proxy is there unless it is switched off, and -H says where", () => {
+    const argv = ["--proxy=false", "--proxy", "--proxy=true", "-H", "/a.sock", "-H=:12375"];
+    const words = [
+      "--no-proxy=true",
+      "--no-proxy=false",
+      "--no-proxy=false",
+      "--proxy-listen",
+      "/a.sock",
+      "--proxy-listen=:12375",
+    ];
+    expect(translate(...argv)).toEqual({ words, warnings: [] });
   });
   test("the oldest words for address allocation", () => {
     const argv = ["-iprange", "10.2.0.0/16", "-initpeercount=3"];
@@ -52,8 +63,6 @@ describe("old flags", () => {
   });
   test.each([
     [["--plugin"], "cannot use '--plugin': this build does not have the Docker plugins yet"],
-    [["--proxy=true"], "cannot use '--proxy': this build does not have the Docker API proxy yet"],
-    [["-H", "tcp://0.0.0.0:12375"], "cannot use '-H': this build does not have the Docker API proxy yet"],
     [["-passwordfile", "/x"], "cannot use '-passwordfile': put the password into the environment variable WEAVE_PASSWORD"],
     [["--token", "abc"], "cannot use '--token': the discovery service does not exist any more"],
   ])("%j is refused", (argv, message) => {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// More of a container, and of an image, than attach needs: what the proxy decides by. Total, like `decode.ts`.
+import { fields, text } from "./decode.ts";
+
+export interface ContainerDetails {
+  readonly id: string;
+  readonly name: string;
+  readonly running: boolean;
+  /** 0: no process (yet). */
+  readonly pid: number;
+  /** Tells one start from the next. */
+  readonly startedAt: string;
+  readonly networkMode: string;
+  readonly environment: readonly string[];
+  readonly entrypoint: readonly string[];
+  /** `name:ip` */
+  readonly extraHosts: readonly string[];
+}
+
+export interface ImageConfig {
+  readonly environment: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+}
+
+/** undefined: the answer describes no container */
+export function decodeDetails(answer: unknown): ContainerDetails | undefined {
+  const root = fields(answer);
+  const [state, config, host] = [fields(root["State"]), fields(root["Config"]), fields(root["HostConfig"])];
+  const id = text(root["Id"]);
+  if (id === "") return undefined;
+  const pid = state["Pid"];
+  return {
+    id,
+    name: text(root["Name"]).replace(/^\//, "") || id.slice(0, 12),
+    running: state["Running"] === true,
+    pid: typeof pid === "number" && Number.isInteger(pid) && pid > 0 ? pid : 0,
+    startedAt: text(state["StartedAt"]),
+    networkMode: text(host["NetworkMode"]),
+    environment: texts(config["Env"]),
+    entrypoint: texts(config["Entrypoint"]),
+    extraHosts: texts(host["ExtraHosts"]),
+  };
+}
+
+export function decodeImage(answer: unknown): ImageConfig {
+  const config = fields(fields(answer)["Config"]);
+  return { environment: texts(config["Env"]), entrypoint: texts(config["Entrypoint"]), command: texts(config["Cmd"]) };
+}
+
+function texts(value: unknown): readonly string[] {
+  if (typeof value === "string") return [value];
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where clients reach the proxy: sockets with the rights of Docker's own, and TCP addresses, with TLS if asked for.
+import { chmodSync, chownSync, mkdirSync, statSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import { formatIpPort } from "../net/endpoint.ts";
+import { parseIp } from "../net/ip.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
+import { groupId, removeStaleSocket } from "../runtime/unix-socket.ts";
+import { Connection, type ConnectionPorts } from "./connection.ts";
+import { encodeRefusal, Refusal } from "./message.ts";
+import { type Wire, type WireSlot, wireHandler } from "./wire.ts";
+
+export const PROXY_SOCKET = "/run/weave/weave.sock";
+/** Connections at one time. */
+const CONNECTIONS_MAX = 4096;
+
+export type ProxyEndpoint =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+/** Certificates in PEM. */
+export interface ProxyTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Clients must show a certificate of this authority; undefined: anybody may connect. */
+  readonly clientCa: string | undefined;
+}
+
+/** In the order they are shown: TCP, further sockets, ours. None given: ours. With a socket among them ours is there too. */
+export function endpointsOf(given: readonly ProxyEndpoint[]): readonly ProxyEndpoint[] {
+  const tcp = given.filter(({ kind }) => kind === "tcp");
+  const sockets = given.flatMap((one) =>
+    one.kind === "unix" && one.path !== PROXY_SOCKET && one.path !== `/var${PROXY_SOCKET}` ? [one] : [],
+  );
+  const own: readonly ProxyEndpoint[] =
+    given.length === tcp.length && tcp.length > 0 ? [] : [{ kind: "unix", path: PROXY_SOCKET }];
+  return [...tcp, ...sockets, ...own];
+}
+
+/** As clients write it: `unix:///run/weave/weave.sock`, `tcp://127.0.0.1:12375`. */
+export function formatEndpoint(endpoint: ProxyEndpoint): string {
+  if (endpoint.kind === "unix") return `unix://${endpoint.path}`;
+  const ip = parseIp(endpoint.host);
+  return `tcp://${ip === undefined ? `${endpoint.host}:${endpoint.port}` : formatIpPort(ip, endpoint.port)}`;
+}
+
+export interface ListenerPorts extends ConnectionPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class ProxyListeners implements Disposable {
+  readonly #ports: ListenerPorts;
+  readonly #stops: (() => void)[] = [];
+  readonly #paths: string[] = [];
+  readonly #connections = new Set<Connection>();
+
+  private constructor(ports: ListenerPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws {UserError} an address cannot be listened on; then on none */
+  static async open(
+    endpoints: readonly ProxyEndpoint[],
+    tls: ProxyTls | undefined,
+    ports: ListenerPorts,
+  ): Promise<ProxyListeners> {
+    const listeners = new ProxyListeners(ports);
+    try {
+      for (const endpoint of endpoints) {
+        if (endpoint.kind === "unix") await listeners.#unix(endpoint.path);
+        else listeners.#tcp(endpoint, tls);
+      }
+      return listeners;
+    } catch (thrown) {
+      listeners[Symbol.dispose]();
+      throw thrown;
+    }
+  }
+  /** Connections are cut: a stop must not wait for clients. */
+  [Symbol.dispose](): void {
+    for (const stop of this.#stops.splice(0)) stop();
+    for (const connection of this.#connections) connection.stop();
+  }
+
+  /** Whoever may use Docker's socket may use ours. */
+  copyRights(dockerSocket: string | undefined): void {
+    for (const path of this.#paths) {
+      try {
+        const { mode, uid, gid } = rightsOf(dockerSocket);
+        chmodSync(path, mode);
+        chownSync(path, uid, gid);
+      } catch (thrown) {
+        this.#ports.log.warn("socket of the docker proxy keeps its rights", { reason: errorText(thrown) });
+      }
+    }
+  }
+
+  async #unix(path: string): Promise<void> {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    await removeStaleSocket(path);
+    const before = process.umask(0o177); // nobody else connects before it has its rights; the call that binds it is synchronous
+    try {
+      const server = Bun.listen<WireSlot>({ unix: path, allowHalfOpen: true, socket: this.#handler() });
+      this.#paths.push(path);
+      this.#stops.push(() => {
+        server.stop(true);
+        removeSocket(path);
+      });
+    } catch (thrown) {
+      throw new UserError("unavailable", `cannot listen on '${path}': ${fileErrorText(thrown)}`, "choose another path with -H", {
+        cause: thrown,
+      });
+    } finally {
+      process.umask(before);
+    }
+  }
+
+  #tcp(endpoint: ProxyEndpoint & { kind: "tcp" }, tls: ProxyTls | undefined): void {
+    const { host: hostname, port } = endpoint;
+    try {
+      const common = { hostname, port, allowHalfOpen: true, socket: this.#handler() };
+      const server = Bun.listen<WireSlot>(tls ? { ...common, tls: tlsOptions(tls) } : common);
+      this.#stops.push(() => server.stop(true));
+    } catch (thrown) {
+      throw new UserError(
+        "unavailable",
+        `cannot listen on ${formatEndpoint(endpoint)} for Docker's clients: ${errorText(thrown)}`,
+        "choose another address with -H, or see that the certificates fit together",
+        { cause: thrown },
+      );
+    }
+  }
+
+  #handler() {
+    return wireHandler(this.#ports.clock, (wire) => void this.#serve(wire));
+  }
+
+  async #serve(wire: Wire): Promise<void> {
+    if (this.#connections.size >= CONNECTIONS_MAX) {
+      const refusal = new Refusal(503, `weave proxy: more than ${CONNECTIONS_MAX} connections at one time`);
+      await wire.write(encodeRefusal(refusal, true)).catch(() => undefined); // it may have gone already
+      wire.destroy();
+      return;
+    }
+    const connection = new Connection(wire, this.#ports);
+    this.#connections.add(connection);
+    await connection.serve();
+    this.#connections.delete(connection);
+  }
+}
+
+function tlsOptions({ cert, key, clientCa }: ProxyTls): Bun.TLSOptions {
+  if (clientCa === undefined) return { cert, key };
+  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: true };
+}
+
+/** Docker's, or while it is not there what its packages give it. */
+function rightsOf(dockerSocket: string | undefined): { readonly mode: number; readonly uid: number; readonly gid: number } {
+  const docker = dockerSocket === undefined ? undefined : statSync(dockerSocket, { throwIfNoEntry: false });
+  if (docker?.isSocket()) return { mode: docker.mode & 0o777, uid: docker.uid, gid: docker.gid };
+  const group = groupId("docker");
+  return group === undefined ? { mode: 0o600, uid: 0, gid: 0 } : { mode: 0o660, uid: 0, gid: group };
+}
+
+function removeSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // gone already, which is what was wanted
+  }
+}
