@@ -103,6 +103,11 @@ export async function unitState(unit: string): Promise<UnitState> {
   return { active: values.get("ActiveState") ?? "", mainPid: Number(values.get("MainPID") ?? 0) };
 }
 
+/** As `systemctl show` writes it; empty when there is no such unit. */
+export async function unitProperty(unit: string, property: string): Promise<string> {
+  return (await run(["systemctl", "show", "--value", `--property=${property}`, unit])).stdout.trim();
+}
+
 /** Waits until the job is done; a unit of type notify is then ready, or stopped. Returns what systemd says when it fails. */
 export async function startUnit(unit: string): Promise<string | undefined> {
   return failure(await run(["systemctl", "start", unit]));

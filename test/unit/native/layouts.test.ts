@@ -5,8 +5,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO } from "../../../native/errno.ts";
+import { TIMEX } from "../../../native/libc/clock.ts";
 import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
 import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
+import { ETHTOOL_FLAGS, ETHTOOL_VALUE, SIOCETHTOOL } from "../../../native/libc/offloads.ts";
 import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
@@ -59,7 +61,10 @@ const HEADERS = [
   "linux/fib_rules.h",
   "linux/time_types.h",
   "linux/virtio_net.h",
+  "linux/ethtool.h",
   "linux/ethtool_netlink.h",
+  "linux/sockios.h",
+  "sys/timex.h",
   "sys/uio.h",
 ];
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
@@ -155,6 +160,8 @@ const LAYOUTS: readonly (readonly [
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
   ["struct pollfd", POLLFD, { fd: "fd", events: "events", revents: "revents" }],
   ["struct statx", STATX, { mode: "stx_mode", ino: "stx_ino", devMajor: "stx_dev_major", devMinor: "stx_dev_minor" }],
+  ["struct timex", TIMEX, { modes: "modes" }],
+  ["struct ethtool_value", ETHTOOL_VALUE, { cmd: "cmd", data: "data" }],
   ["struct statfs", STATFS, { type: "f_type" }],
   ["struct __user_cap_header_struct", CAP_HEADER, { version: "version", pid: "pid" }],
   ["struct __user_cap_data_struct", CAP_DATA, { effective: "effective", permitted: "permitted", inheritable: "inheritable" }],
@@ -211,6 +218,8 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   WG_KEY_LEN: wireguard.WG_KEY_LEN,
   ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
   ...prefixed("WG_CMD_", wireguard.WG_CMD),
+  SIOCETHTOOL,
+  ...prefixed("ETHTOOL_", ETHTOOL_FLAGS),
   ...prefixed("ETHTOOL_MSG_", ethtool.ETHTOOL_MSG),
   ...prefixed("ETHTOOL_A_HEADER_", ethtool.ETHTOOL_A_HEADER),
   ...prefixed("ETHTOOL_FLAG_", ethtool.ETHTOOL_FLAG),
