@@ -9,6 +9,7 @@ import { readOffload } from "../../native/libc/offloads.ts";
 import { libnftables } from "../../native/libnftables/symbols.ts";
 import { libpcap } from "../../native/libpcap/symbols.ts";
 import { libsodium } from "../../native/libsodium/symbols.ts";
+import { whyNoWireguard } from "./wireguard-link.ts";
 
 export interface LibraryState {
   readonly name: string;
@@ -34,6 +35,16 @@ export function libraryStates(): readonly LibraryState[] {
       return { name, soname: undefined, missing, packages: thrown.packages, isOptional };
     }
   });
+}
+
+/** Why this kernel cannot have WireGuard; undefined: it can. */
+export function wireguardState(): string | undefined {
+  try {
+    return whyNoWireguard();
+  } catch (thrown) {
+    if (isSystemError(thrown)) return `unknown: ${thrown.message}`;
+    throw thrown;
+  }
 }
 
 /** Whether somebody keeps the kernel's clock right. undefined: this process may not ask. */

@@ -33,6 +33,10 @@ export class ServiceManager {
   status(status: string): boolean {
     return this.#send(statusLine(status));
   }
+  /** The configuration is read again; `ready` follows. */
+  reloading(): boolean {
+    return this.#send("RELOADING=1");
+  }
   stopping(): boolean {
     return this.#send("STOPPING=1");
   }
