@@ -21,13 +21,20 @@ import { NLMSGERR } from "../../../native/netlink/error.ts";
 import * as ethtool from "../../../native/netlink/ethtool.ts";
 import { GENLMSGHDR } from "../../../native/netlink/generic.ts";
 import * as link from "../../../native/netlink/link-attributes.ts";
-import { RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
+import { NFNLGRP, RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
 import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
+import * as nftables from "../../../native/netlink/nftables.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
 import { IFINFOMSG, RTM } from "../../../native/netlink/rtnetlink.ts";
 import { FIB_RULE_HDR, FR_ACT, FRA } from "../../../native/netlink/rule.ts";
-import { NETLINK_GENERIC, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "../../../native/netlink/socket.ts";
+import {
+  NETLINK_GENERIC,
+  NETLINK_NETFILTER,
+  NETLINK_NO_ENOBUFS,
+  NETLINK_ROUTE,
+  SOL_NETLINK,
+} from "../../../native/netlink/socket.ts";
 import * as wireguard from "../../../native/netlink/wireguard.ts";
 
 const HEADERS = [
@@ -62,6 +69,8 @@ const HEADERS = [
   "linux/time_types.h",
   "linux/virtio_net.h",
   "linux/ethtool.h",
+  "linux/netfilter/nfnetlink.h",
+  "linux/netfilter/nf_tables.h",
   "linux/ethtool_netlink.h",
   "linux/sockios.h",
   "sys/timex.h",
@@ -162,6 +171,7 @@ const LAYOUTS: readonly (readonly [
   ["struct statx", STATX, { mode: "stx_mode", ino: "stx_ino", devMajor: "stx_dev_major", devMinor: "stx_dev_minor" }],
   ["struct timex", TIMEX, { modes: "modes" }],
   ["struct ethtool_value", ETHTOOL_VALUE, { cmd: "cmd", data: "data" }],
+  ["struct nfgenmsg", nftables.NFGENMSG, {}],
   ["struct statfs", STATFS, { type: "f_type" }],
   ["struct __user_cap_header_struct", CAP_HEADER, { version: "version", pid: "pid" }],
   ["struct __user_cap_data_struct", CAP_DATA, { effective: "effective", permitted: "permitted", inheritable: "inheritable" }],
@@ -219,6 +229,13 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
   ...prefixed("WG_CMD_", wireguard.WG_CMD),
   SIOCETHTOOL,
+  NETLINK_NETFILTER,
+  NFNL_SUBSYS_NFTABLES: nftables.NFNL_SUBSYS_NFTABLES,
+  ...prefixed("NFNLGRP_", NFNLGRP),
+  ...prefixed("NFT_MSG_", nftables.NFT_MSG),
+  NFTA_TABLE_NAME: nftables.NFTA_TABLE_NAME,
+  NFTA_CHAIN_TABLE: nftables.NFTA_TABLE_NAME,
+  NFTA_RULE_TABLE: nftables.NFTA_TABLE_NAME,
   ...prefixed("ETHTOOL_", ETHTOOL_FLAGS),
   ...prefixed("ETHTOOL_MSG_", ethtool.ETHTOOL_MSG),
   ...prefixed("ETHTOOL_A_HEADER_", ethtool.ETHTOOL_A_HEADER),
