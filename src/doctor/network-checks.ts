@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host's network around ours: who else has its hands on our links, what its settings and its links do to our packets.
+import { chainsAgainstForwarding } from "../host/bridge-filter.ts";
 import { linkManagers, mergesSegments } from "../host/inspection.ts";
 import type { Link } from "../host/links.ts";
 import { readSysctl } from "../host/sysctl.ts";
@@ -77,18 +78,25 @@ export const reversePath: Check = {
 
 export const forwarding: Check = {
   id: "forwarding",
-  look({ exposed }) {
+  async look({ exposed, config }) {
     if (exposed === undefined) return [unknown("forwarding", "whether this host is exposed is known to the daemon only")];
     if (exposed.length === 0) return [ok("forwarding", "not needed: this host is not exposed")];
     const families = new Set(
       exposed.map((cidr) => (isIpv6(parseIp(cidr.split("/")[0] ?? "") ?? ("" as never)) ? "IPv6" : "IPv4")),
     );
-    return [...families].map((family) => {
+    const settings = [...families].map((family) => {
       const setting = family === "IPv6" ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
       if (readSysctl(setting.replaceAll(".", "/")) === "1") return ok("forwarding", `${setting} is on`);
       const text = `${setting} is off: this host reaches the network, but is no gateway between it and the outside`;
       return bad("forwarding", "warning", text, `where it should be one: sysctl -w ${setting}=1, and the same in /etc/sysctl.d`);
     });
+    const bridge = config.weaveBridge;
+    const closed = (await chainsAgainstForwarding(bridge)).map(({ chain, userChain }) => {
+      const text = `the firewall chain '${chain}' drops what this host forwards, so it is no gateway between the network and the outside`;
+      const rules = ["iifname", "oifname"].map((side) => `nft insert rule ${userChain} ${side} "${bridge}" accept`);
+      return bad("forwarding", "warning", text, `where it should be one: ${rules.join("; ")}`);
+    });
+    return [...settings, ...closed];
   },
 };
 

@@ -118,6 +118,14 @@ describe("with the daemon", () => {
     );
     await h1.must(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
     expect(await complaint(h1, "forwarding")).toBe("");
+    const docker =
+      "table ip filter {\n chain DOCKER-USER {\n }\n chain FORWARD {\n type filter hook forward priority 0; policy drop;\n jump DOCKER-USER\n }\n}\n";
+    await h1.must(["nft", "-f", "-"], { stdin: docker });
+    const dropped = await complaint(h1, "forwarding");
+    expect(dropped).toMatch(/^warning: the firewall chain 'ip filter FORWARD' drops what this host forwards/);
+    await h1.must(["sh", "-c", / -> where it should be one: (.*)$/.exec(dropped)?.[1] ?? "false"]); // what it says mends it
+    expect(await complaint(h1, "forwarding")).toBe("");
+    await h1.must(["nft", "delete table ip filter"]);
     await h1.must(["sh", "-c", "sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.e1.rp_filter=0"]);
     await h1.must([
       "sh",
