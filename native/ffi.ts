@@ -154,6 +154,7 @@ export function loadLibrary<Required extends Prototypes>(spec: LibrarySpec<Requi
       const { symbols } = dlopen(soname, spec.symbols);
       return { soname, symbols, optional: (extra) => openOptional(soname, extra) };
     } catch (thrown) {
+      if (isForbiddenToCompile(thrown)) throw new Error(NO_COMPILER, { cause: thrown });
       // A library that exists but lacks a symbol says more than the next name that does not exist.
       if (failure === undefined || !isAbsent(thrown)) failure = thrown;
     }
@@ -179,6 +180,13 @@ function openOptional<Extra extends Prototypes>(soname: string, symbols: Extra):
     if (thrown instanceof TypeError) return undefined; // the symbol is missing; anything else is a real failure
     throw thrown;
   }
+}
+
+const NO_COMPILER =
+  "the runtime may not have memory that is both writable and executable, which it needs to call C libraries: take out MemoryDenyWriteExecute, or what else forbids it";
+
+function isForbiddenToCompile(thrown: unknown): boolean {
+  return thrown instanceof Error && thrown.message.includes("requires the JIT");
 }
 
 function isAbsent(thrown: unknown): boolean {

@@ -121,7 +121,9 @@ A value is taken from the first of these that has one: a flag of
 .BR "weave daemon" ,
 what the last
 .B weave launch
-was given, the environment, this file, the default.
+was given, for the password the credential weave.password of the service manager (see LoadCredential= in
+.BR systemd.exec (5)),
+the environment, this file, the default.
 .SH KEYS
 .TP
 .B peers
@@ -146,7 +148,7 @@ const KINDS: Record<Option<unknown>["kind"], string> = {
 function configFile(): string {
   const entries = options().map((option) => `# ${option.doc}\n#${option.flag} = ${example(option)}\n`);
   return `# Options of the weave service; see weave.toml(5). What 'weave launch' was given wins over this file.
-# After a change: systemctl restart weave (frames go on meanwhile).
+# After a change: systemctl reload weave (peers, password, trusted-subnets, log-level), or restart (frames go on meanwhile).
 
 # hosts to connect to, each host or host:port
 #peers = []

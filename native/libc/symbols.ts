@@ -38,6 +38,7 @@ export const libc = lazyLibrary({
     prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" }, // int prctl(int, ...)
     capget: { args: ["ptr", "ptr"], returns: "i32" }, // int capget(cap_user_header_t, cap_user_data_t)
     madvise: { args: ["ptr", "u64", "i32"], returns: "i32" }, // int madvise(void *, size_t, int)
+    adjtimex: { args: ["ptr"], returns: "i32" }, // int adjtimex(struct timex *)
     abort: { args: [], returns: "void" }, // void abort(void)
   },
 });

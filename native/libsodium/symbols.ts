@@ -41,7 +41,8 @@ const PROTOTYPES = {
   crypto_scalarmult_ristretto255: { args: ["ptr", "ptr", "ptr"], returns: "i32" }, // int …(unsigned char *q, const unsigned char *n, const unsigned char *p)
 } as const;
 
-const library = lazyLibrary({
+/** Not initialised: see `sodium`. */
+export const libsodium = lazyLibrary({
   sonames: ["libsodium.so.26", "libsodium.so.23"],
   packages: "libsodium23 (Debian, Ubuntu) or libsodium (Fedora)",
   symbols: PROTOTYPES,
@@ -52,7 +53,7 @@ let ready: Symbols<typeof PROTOTYPES> | undefined;
 /** The initialised library. @throws {MissingLibraryError} not installed @throws {Error} no source of random numbers */
 export function sodium(): Symbols<typeof PROTOTYPES> {
   if (ready) return ready;
-  const { symbols } = library();
+  const { symbols } = libsodium();
   if (symbols.sodium_init() < 0) throw new Error("sodium_init failed: the kernel gives no random numbers");
   ready = symbols;
   return symbols;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells unasked: changes of links, addresses, routes, rules, neighbours and queueing disciplines. A separate, non-blocking socket
+// What the kernel tells unasked: changes of links, addresses, routes, rules, neighbours, queueing disciplines, and of its packet filter. A separate, non-blocking socket
 // that Bun's event loop reads; it belongs to the namespace it was opened in.
 import { connect, type Socket } from "bun";
+import { isSystemError } from "../errno.ts";
 import { close } from "../libc/fd.ts";
 import { AF, netlinkAddress } from "../libc/sockaddr.ts";
 import { bind, getOption, SO, SOCK, SOL_SOCKET, setIntOption, socket } from "../libc/socket.ts";
 import { type Message, readMessages } from "./codec.ts";
-import { NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "./socket.ts";
+import { NETLINK_NETFILTER, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "./socket.ts";
 
 declare module "bun" {
   // Documented and working in Bun 1.4.5, but left out of the overloads in bun-types.
@@ -25,6 +26,8 @@ export const RTNLGRP = {
   IPV6_RULE: 19,
 } as const;
 export type MonitorGroup = keyof typeof RTNLGRP;
+/** enum nfnetlink_groups, linux/netfilter/nfnetlink.h */
+export const NFNLGRP = { NFTABLES: 7 } as const;
 
 const RECEIVE_BUFFER_BYTES = 1 << 20; // a burst of some thousand changes
 /** Words of SO_MEMINFO and the place of the drop counter, linux/sock_diag.h. */
@@ -52,7 +55,22 @@ export class Monitor implements Disposable {
   /** Changes from now on are told once the promise has resolved. The socket is made before this function returns, so it may be called inside
    *  `enterNetns`. @throws {SystemError} */
   static async open(groups: readonly MonitorGroup[], events: MonitorEvents): Promise<Monitor> {
-    const fd = openSocket(groups);
+    return await Monitor.#on(openSocket(NETLINK_ROUTE, bitsOf(groups.map((group) => RTNLGRP[group]))), events);
+  }
+
+  /** The same of the packet filter's tables. undefined: this kernel has none. @throws {SystemError} */
+  static async openFilter(events: MonitorEvents): Promise<Monitor | undefined> {
+    let fd: number;
+    try {
+      fd = openSocket(NETLINK_NETFILTER, bitsOf([NFNLGRP.NFTABLES]));
+    } catch (thrown) {
+      if (isSystemError(thrown, "EPROTONOSUPPORT")) return undefined;
+      throw thrown;
+    }
+    return await Monitor.#on(fd, events);
+  }
+
+  static async #on(fd: number, events: MonitorEvents): Promise<Monitor> {
     const monitor = new Monitor(fd, events);
     try {
       await monitor.#listen();
@@ -98,13 +116,16 @@ function countDrops(fd: number): number {
   return new DataView(words.buffer).getUint32(4 * SK_MEMINFO.drops, true);
 }
 
-function openSocket(groups: readonly MonitorGroup[]): number {
-  const fd = socket(AF.NETLINK, SOCK.RAW | SOCK.NONBLOCK, NETLINK_ROUTE);
+function bitsOf(groups: readonly number[]): number {
+  return groups.reduce((sum, group) => sum | (1 << (group - 1)), 0);
+}
+
+function openSocket(protocol: number, groupBits: number): number {
+  const fd = socket(AF.NETLINK, SOCK.RAW | SOCK.NONBLOCK, protocol);
   try {
     setIntOption(fd, SOL_SOCKET, SO.RCVBUFFORCE, RECEIVE_BUFFER_BYTES, "SO_RCVBUFFORCE");
     setIntOption(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1, "NETLINK_NO_ENOBUFS");
-    const bits = groups.reduce((sum, group) => sum | (1 << (RTNLGRP[group] - 1)), 0);
-    bind(fd, netlinkAddress(bits), "netlink groups");
+    bind(fd, netlinkAddress(groupBits), "netlink groups");
     return fd;
   } catch (thrown) {
     close(fd);

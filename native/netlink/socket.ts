@@ -11,6 +11,7 @@ import { NetlinkError, readRefusal, type Subject } from "./error.ts";
 
 /** linux/netlink.h */
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 export const SOL_NETLINK = 270;
 export const NETLINK_NO_ENOBUFS = 5;

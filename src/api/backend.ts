@@ -46,6 +46,8 @@ export interface Backend {
   addPassword(password: string): Promise<PasswordChange>;
   /** @param options.force also the last one */
   removePassword(password: string, options: { readonly force: boolean }): Promise<PasswordChange>;
+  /** Takes over what has changed in the configuration. @throws {UserError} it cannot be used; nothing was changed */
+  reload(): Promise<Reloaded>;
   /** Prometheus text. */
   metrics(): Promise<string>;
 }
@@ -110,6 +112,15 @@ export interface RemovedPeer {
   readonly revoked: boolean;
   /** undefined: address allocation is not running here. */
   readonly addressesTakenOver?: number;
+}
+
+export interface Reloaded {
+  /** Flags of what counts from now on, and `peers`. */
+  readonly changed: readonly string[];
+  /** Flags of what has changed too and counts after a restart. */
+  readonly needRestart: readonly string[];
+  /** What the operator should know; whole sentences. */
+  readonly warnings: readonly string[];
 }
 
 export interface PasswordChange {

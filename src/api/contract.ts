@@ -2,7 +2,15 @@
 // The contract: every HTTP operation, once. The server finds and serves these, the client calls them. Paths outside /v1/ are those of Weave
 // Net, with its texts and status codes, because scripts, monitoring and plugins use them.
 import { UserError } from "../runtime/errors.ts";
-import type { AddressesResponse, AttachRequest, DetachRequest, ExposeRequest, PasswordChange, RemovedPeer } from "./backend.ts";
+import type {
+  AddressesResponse,
+  AttachRequest,
+  DetachRequest,
+  ExposeRequest,
+  PasswordChange,
+  Reloaded,
+  RemovedPeer,
+} from "./backend.ts";
 import { DNS_CONTRACT, type DnsOperations } from "./dns.ts";
 import { IPAM_ROUTES, type IpamOperations } from "./ipam-contract.ts";
 import {
@@ -57,6 +65,7 @@ export interface Operations extends DnsOperations, IpamOperations {
   hide: { request: { readonly addresses: readonly string[] }; response: AddressesResponse };
   ps: { request: { readonly words: readonly string[] }; response: { readonly entries: readonly PsEntry[] } };
   ping: { request: PingRequest; response: PingResponse };
+  reload: { request: Empty; response: Reloaded };
   passwords: { request: Empty; response: { readonly fingerprints: readonly string[] } };
   addPassword: { request: { readonly password: string }; response: PasswordChange };
   removePassword: { request: { readonly password: string; readonly force: boolean }; response: PasswordChange };
@@ -305,6 +314,7 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
       };
     },
   ),
+  reload: postJson("/v1/reload", "Takes over what has changed in the configuration", () => EMPTY),
   passwords: {
     ...getJson<ResponseOf<"passwords">>("/v1/passwords", "Four digits of a hash of each valid password"),
     readOnly: false, // of no use to others, and some to one who guesses

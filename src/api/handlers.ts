@@ -99,6 +99,7 @@ export function createHandlers(backend: Backend): Handlers {
       await backend.ring(signal);
       return { ready: true };
     },
+    reload: () => backend.reload(),
     passwords: async () => ({ fingerprints: backend.passwords() }),
     addPassword: ({ password }) => backend.addPassword(password),
     removePassword: ({ password, force }) => backend.removePassword(password, { force }),

@@ -32,6 +32,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print everything as JSON, or through a Go template",
     load: async () => (await import("./report.ts")).report,
   },
+  doctor: { summary: "examine this host and say what to mend", load: async () => (await import("./doctor.ts")).doctor },
+  reload: {
+    summary: "take over changes of weave.toml without a restart",
+    load: async () => (await import("./reload.ts")).reload,
+  },
   ping: { summary: "measure every path to a peer", load: async () => (await import("./ping.ts")).ping },
   password: {
     summary: "change the passwords that are valid, without a cut",

@@ -19,10 +19,11 @@ export const daemon = command({
   translate: (cli, argv) => translateOldFlags(argv, warning(cli)),
   async run(cli, _args, { flags, words }) {
     const peers = dropOldRange(words, warning(cli));
-    const { config } = loadDaemonConfig(givenOptions(flags), peers, cli.env);
+    const load = () => loadDaemonConfig(givenOptions(flags), peers, cli.env).config;
+    const config = load();
     await requireDaemonPrivileges(cli);
     const { runDaemon } = await import("../daemon/start.ts");
-    await runDaemon(config, cli.version);
+    await runDaemon(config, cli.version, load);
     return EXIT.done;
   },
 });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration as the daemon sees it: flags, then launch.json of the data directory, then the environment, then weave.toml.
+// The configuration as the daemon sees it: flags, then launch.json of the data directory, then credentials, then the environment, then weave.toml.
 import { hostname } from "node:os";
 import { readConfigFile } from "../config/config-file.ts";
+import { credentialPasswords } from "../config/credentials.ts";
 import { readLaunchFile } from "../config/launch-file.ts";
 import { type Environment, type GivenFlags, type Loaded, loadConfig } from "../config/load.ts";
 
@@ -10,5 +11,5 @@ export function loadDaemonConfig(flags: GivenFlags, peers: readonly string[], en
   const administrators = readConfigFile();
   const common = { env, hostname: hostname(), administrators };
   const { config } = loadConfig({ ...common, flags: flags.dataDir ? { dataDir: flags.dataDir } : {}, peers: [] });
-  return loadConfig({ ...common, flags, peers, file: readLaunchFile(config.dataDir) });
+  return loadConfig({ ...common, flags, peers, file: readLaunchFile(config.dataDir), credentials: credentialPasswords(env) });
 }

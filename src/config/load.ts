@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which value wins: a flag, else launch.json (what the last `launch` was given), else the environment, else weave.toml, else the default.
+// Which value wins: a flag, else launch.json (what the last `launch` was given), else a credential of the service manager, else the environment, else weave.toml, else the default.
 import { UserError } from "../runtime/errors.ts";
 import { CONFIG_FILE, type ConfigFile } from "./config-file.ts";
 import type { LaunchFile } from "./launch-file.ts";
@@ -10,7 +10,7 @@ import { readPeer } from "./values.ts";
 /** Texts of flags by key, as they stood on the command line. */
 export type GivenFlags = Readonly<Partial<Record<OptionKey, readonly string[]>>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
-export type Origin = "flag" | "launch" | "environment" | "config" | "default";
+export type Origin = "flag" | "launch" | "credential" | "environment" | "config" | "default";
 
 /** Everything the daemon is told from outside. */
 export interface DaemonConfig extends Options {
@@ -28,6 +28,8 @@ export interface Sources {
   readonly peers: readonly string[];
   readonly file?: LaunchFile | undefined;
   readonly administrators?: ConfigFile | undefined;
+  /** Passwords handed over by the service manager. */
+  readonly credentials?: readonly string[] | undefined;
   readonly env: Environment;
   /** Default nickname. */
   readonly hostname: string;
@@ -61,11 +63,16 @@ export function loadConfig(sources: Sources): Loaded {
   return { config, origins: origins as Loaded["origins"] };
 }
 
-function pick(option: Option<unknown>, key: OptionKey, { flags, file, env, administrators }: Sources): [unknown, Origin] {
+function pick(
+  option: Option<unknown>,
+  key: OptionKey,
+  { flags, file, credentials, env, administrators }: Sources,
+): [unknown, Origin] {
   const flag = flags[key];
   if (flag !== undefined) return [option.parse(flag), "flag"];
   const stored = file?.options[key];
   if (stored !== undefined) return [option.parse(stored), "launch"];
+  if (key === "passwords" && credentials !== undefined) return [option.parse(credentials), "credential"];
   const variable = option.env === "" ? undefined : env[option.env];
   if (variable !== undefined && (variable !== "" || option.emptyEnvCounts)) {
     return [

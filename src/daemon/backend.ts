@@ -23,6 +23,7 @@ import { IpRequests } from "./ip-requests.ts";
 import { type Ipam, ipamStatus, ipamWarnings } from "./ipam.ts";
 import type { PasswordSet } from "./password-set.ts";
 import { findPeer, pingResponse } from "./ping.ts";
+import type { Reloader } from "./reload.ts";
 import { type RouterParts, routerStatus } from "./status-model.ts";
 
 export interface BackendParts {
@@ -33,6 +34,7 @@ export interface BackendParts {
   readonly attacher: Attacher;
   readonly exposer: Exposer;
   readonly passwords: PasswordSet;
+  readonly reloader: Reloader;
   readonly ping: PeerPing;
   /** undefined: addresses are not allocated here. */
   readonly ipam: Ipam | undefined;
@@ -67,7 +69,7 @@ export interface DnsParts {
 }
 
 export function createBackend(parts: BackendParts): Backend {
-  const { mesh, attacher, exposer, passwords, config } = parts;
+  const { mesh, attacher, exposer, passwords, reloader, config } = parts;
   const { ipam } = parts;
   const allocation = (): Ipam => ipam ?? noAllocation();
   const requests = (): IpRequests => {
@@ -89,7 +91,7 @@ export function createBackend(parts: BackendParts): Backend {
       dns: parts.dns?.status() ?? null,
       ipam: allocated,
       proxy: parts.proxy(),
-      config: shownConfig({ ...config, passwords: passwords.texts }),
+      config: shownConfig({ ...reloader.config, passwords: passwords.texts }),
     };
   };
   return {
@@ -174,6 +176,7 @@ export function createBackend(parts: BackendParts): Backend {
       const result = await parts.ping.ping(peer.name, count, signal, sizeBytes);
       return pingResponse(mesh.view(), peer, result, sizeBytes);
     },
+    reload: async () => reloader.reload(),
     passwords: () => passwords.fingerprints(),
     addPassword: async (password) => passwords.add(password),
     removePassword: async (password, { force }) => passwords.remove(password, { force }),

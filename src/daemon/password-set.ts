@@ -5,6 +5,9 @@ import type { PasswordChange } from "../api/backend.ts";
 import { canonicalPassword, distinctPasswords, passwordBytes, passwordFingerprint } from "../host/passwords.ts";
 import { UserError } from "../runtime/errors.ts";
 
+const FIRST = "this is the first password: connections made without one were closed; add it on every other host too";
+const NONE_LEFT = "there is no password any more: every host without one may connect, those with one cannot";
+
 export interface PasswordPorts {
   /** Keeps them for the next start. @throws {UserError} */
   store(passwords: readonly string[]): void;
@@ -47,7 +50,7 @@ export class PasswordSet {
     this.#change([...this.#passwords, text]);
     if (!isFirst) return this.#changed();
     this.#ports.required();
-    return this.#changed("this is the first password: connections made without one were closed; add it on every other host too");
+    return this.#changed(FIRST);
   }
 
   /** @param force also the last one @throws {UserError} it is not valid, or the last one, or the change cannot be stored */
@@ -70,12 +73,27 @@ export class PasswordSet {
     }
     this.#change(left);
     if (left.length > 0) return this.#changed();
-    return this.#changed("there is no password any more: every host without one may connect, those with one cannot");
+    return this.#changed(NONE_LEFT);
+  }
+
+  /** Those of the configuration count from now on, which is where the next start finds them. Returns what the operator should know; undefined:
+   *  they are the same. @throws {UserError} they cannot be passwords; nothing was changed */
+  adopt(passwords: readonly string[]): readonly string[] | undefined {
+    const next = distinctPasswords(passwords);
+    if (next.join("\0") === this.#passwords.join("\0")) return undefined;
+    const isFirst = this.#passwords.length === 0;
+    this.#use(next);
+    if (isFirst) this.#ports.required();
+    if (isFirst) return [FIRST];
+    return next.length === 0 ? [NONE_LEFT] : [];
   }
 
   #change(passwords: readonly string[]): void {
+    this.#use(passwords, () => this.#ports.store(passwords));
+  }
+  #use(passwords: readonly string[], store: () => void = () => {}): void {
     for (const bytes of passwordBytes(passwords)) bytes.fill(0); // only to see that they can be used
-    this.#ports.store(passwords);
+    store();
     this.#passwords = passwords;
     this.#ports.use(passwords);
   }

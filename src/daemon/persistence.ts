@@ -13,13 +13,17 @@ const REVOKED_KEY = "revoked-keys";
 
 /** A restart keeps the targets that `connect` and `forget` have left, a new launch begins with its own. */
 export function initialTargets(store: Store, config: DaemonConfig): readonly string[] {
-  const isRestart = config.launchId !== "" && store.settings.get(LAUNCH_KEY) === config.launchId;
-  const targets = isRestart || config.resume ? store.targets.list() : config.peers;
+  const targets = isSameLaunch(store, config) || config.resume ? store.targets.list() : config.peers;
   store.batch(() => {
     store.settings.set(LAUNCH_KEY, config.launchId);
     store.targets.replace(targets);
   });
   return targets;
+}
+
+/** The configuration names the peers it named before, so those that `connect` and `forget` have left count. */
+export function isSameLaunch(store: Store, { launchId }: DaemonConfig): boolean {
+  return launchId !== "" && store.settings.get(LAUNCH_KEY) === launchId;
 }
 
 /** Random, new at each boot of the kernel. */

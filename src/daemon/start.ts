@@ -23,8 +23,6 @@ import { removeWireguard } from "../host/wireguard-link.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link, Routes } from "../mesh/ports.ts";
-import { PROTOCOL_VERSIONS } from "../mesh/secure/preamble.ts";
-import type { WireguardTotals } from "../metrics/transport-stats.ts";
 import { cidrContains, formatCidr } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
@@ -47,11 +45,12 @@ import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
-import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
+import { initialTargets, isSameLaunch, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
 import { createProxy, dockerClient } from "./proxy.ts";
+import { Reloader, reloadByLog } from "./reload.ts";
 import { removeKernelObjects } from "./reset.ts";
+import { routerParts, wireguardTotals } from "./router-parts.ts";
 import { SleeveControl } from "./sleeve-control.ts";
-import type { RouterParts } from "./status-model.ts";
 import { Supervisor } from "./supervisor.ts";
 import { watchDocker } from "./watch-docker.ts";
 
@@ -63,10 +62,16 @@ const LOOKUP_MS = 3_000;
 /** Leases are compared with what is attached. */
 const LEASES_MS = 60_000;
 
-/** Runs the daemon until it is told to stop. @throws {UserError} it cannot start; then nothing was left behind that was not there before */
-export async function runDaemon(config: DaemonConfig, version: string): Promise<void> {
+/** Runs the daemon until it is told to stop. @param load reads the configuration again, see `reload.ts` @throws {UserError} it cannot start; then nothing was left behind that was not there before */
+export async function runDaemon(config: DaemonConfig, version: string, load: () => DaemonConfig): Promise<void> {
   const clock = systemClock;
-  const log = createLog({ level: config.logLevel, write: logOutput({ env: process.env, clock }) });
+  let reloader: Reloader | undefined;
+  const log = createLog({
+    get level() {
+      return reloader?.config.logLevel ?? config.logLevel;
+    },
+    write: logOutput({ env: process.env, clock }),
+  });
   await using owned = new AsyncDisposableStack();
   owned.use(lockHost("cannot start"));
   log.info("starting", { version, pid: process.pid, options: commandLineOf(config) || undefined });
@@ -75,11 +80,17 @@ export async function runDaemon(config: DaemonConfig, version: string): Promise<
   const stop = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   });
-  const daemon = await build(config, version, log, owned);
+  const daemon = await build(config, version, load, log, owned);
+  reloader = daemon.reloader;
   const manager = ServiceManager.fromEnvironment(process.env, process.pid);
   manager?.ready(`peer ${daemon.peer}`);
   if (manager?.watchdogMs !== undefined) owned.use(every(clock, manager.watchdogMs / 3, () => void manager.alive()));
   log.info("ready", { peer: daemon.peer, port: config.port });
+  process.on("SIGHUP", () => {
+    manager?.reloading();
+    reloadByLog(daemon.reloader, log);
+    manager?.ready(`peer ${daemon.peer}`);
+  });
   owned.use(clock.after(SETTLED_MS, tidy));
   owned.use(every(clock, TIDY_MS, tidy));
   await stop;
@@ -93,7 +104,13 @@ function tidy(): void {
   releaseFilePages(process.execPath);
 }
 
-async function build(config: DaemonConfig, version: string, log: Log, owned: AsyncDisposableStack): Promise<{ peer: string }> {
+async function build(
+  config: DaemonConfig,
+  version: string,
+  load: () => DaemonConfig,
+  log: Log,
+  owned: AsyncDisposableStack,
+): Promise<{ readonly peer: string; readonly reloader: Reloader }> {
   const clock = systemClock;
   const startedAtMs = clock.wallMs();
   const counters = new Counters();
@@ -118,7 +135,9 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   if (kernel.isNew) undo.defer(() => removeKernelObjects(config.weaveBridge));
   const targets = initialTargets(store, config);
   let routesChanged: (routes: Routes) => void = () => {};
+  let reloader: Reloader | undefined;
   const { mesh, transport, overlay, sleeve, wireguard } = createMesh(config, {
+    trustedSubnets: () => (reloader?.config ?? config).trustedSubnets,
     identity,
     name,
     bootId,
@@ -193,6 +212,17 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       },
     },
   );
+  reloader = new Reloader(config, {
+    load,
+    setPasswords: (texts) => passwords.adopt(texts),
+    trustChanged: () => mesh.trustChanged(),
+    setPeers: (next) => {
+      if (next.launchId === "" || isSameLaunch(store, next)) return false;
+      mesh.connect(initialTargets(store, next), { replace: true });
+      return true;
+    },
+  });
+  const inForce = reloader;
   const health = owned.use(
     new HealthWatch(
       {
@@ -227,11 +257,12 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     attacher: attachments.attacher,
     exposer: attachments.exposer,
     passwords,
+    reloader,
     ping,
     ipam,
     runtime: attachments.runtime,
     log,
-    router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
+    router: () => routerParts({ ...inForce.config, passwords: passwords.texts }, kernel, overlay, repairs),
     warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
     notes: () => health.notes(),
@@ -255,7 +286,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   mesh.connect(targets, { replace: true });
   ready = true;
   undo.move();
-  return { peer: formatPeer(name, config.nickname) };
+  return { peer: formatPeer(name, config.nickname), reloader };
 }
 
 function createDns(
@@ -286,6 +317,7 @@ interface MeshParts {
 function createMesh(
   config: DaemonConfig,
   parts: {
+    trustedSubnets(): DaemonConfig["trustedSubnets"];
     readonly identity: ReturnType<typeof loadIdentity>;
     readonly name: PeerName;
     readonly bootId: string;
@@ -303,7 +335,7 @@ function createMesh(
   const restored = loadMesh(store, bootId, log);
   const trusts = (ip: string): boolean => {
     const address = parseIp(ip);
-    return address !== undefined && config.trustedSubnets.some((subnet) => cidrContains(subnet, address));
+    return address !== undefined && parts.trustedSubnets().some((subnet) => cidrContains(subnet, address));
   };
   const transport = new TcpTransport({
     ...(config.host === undefined ? {} : { host: config.host }),
@@ -399,18 +431,6 @@ function createMesh(
   return { mesh, transport, overlay, sleeve, wireguard };
 }
 
-function wireguardTotals({ current }: HostWireguard, overlay: Overlay): WireguardTotals | undefined {
-  if (typeof current === "string") return undefined;
-  const figures = current.figures();
-  const peers = overlay.insideAddresses().flatMap(({ name, nickname, inside }) => {
-    const counted = figures.get(inside);
-    if (!counted) return [];
-    const { sentBytes, receivedBytes, handshakeMs } = counted;
-    return [{ name: formatPeerName(name), nickname, sentBytes, receivedBytes, handshakeMs }];
-  });
-  return { peers };
-}
-
 /** The machine's resolver takes as long as it likes. */
 function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> {
   const late = Promise.withResolvers<never>();
@@ -461,27 +481,4 @@ function underlaySignature(kernel: KernelPlane): string {
     .map(({ cidr, linkName }) => `${linkName} ${formatCidr(cidr)}`)
     .sort()
     .join();
-}
-
-function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay, repairs: Counter): Omit<RouterParts, "mesh"> {
-  const { drops, events, peers } = kernel.datapath.counters();
-  return {
-    port: config.port,
-    protocol: PROTOCOL_VERSIONS,
-    passwordSet: config.passwords.length > 0,
-    discovery: !config.noDiscovery,
-    trustedSubnets: config.trustedSubnets.map(formatCidr),
-    switch: {
-      kind: kernel.datapath.kind,
-      macs: kernel.datapath.macs(),
-      drops,
-      events,
-      peers,
-      ports: kernel.datapath.ports().size,
-      repairs: repairs.read().get("") ?? 0,
-    },
-    mtuBytes: kernel.mtuBytes,
-    nowMs: systemClock.wallMs(),
-    pathOf: (name) => overlay.pathOf(name),
-  };
 }

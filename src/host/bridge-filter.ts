@@ -18,6 +18,17 @@ export async function chainsAgainst(bridge: string): Promise<readonly string[]> 
   return dropping.filter((chain) => !allowsBridge(rulesOf(firewall, chain), bridge));
 }
 
+/** Chains that drop what this host forwards between `bridge` and the outside, where it is a gateway; `userChain`: where Docker leaves room for the
+ *  rule that opens them. */
+export async function chainsAgainstForwarding(bridge: string): Promise<readonly { chain: string; userChain: string }[]> {
+  using firewall = new NftFirewall();
+  const dropping = (await firewall.droppingChains()).filter((chain) => !allowsBridge(rulesOf(firewall, chain), bridge));
+  return dropping.map((chain) => {
+    const userChain = chain.replace(/\S+$/, USER_CHAIN);
+    return { chain, userChain: firewall.listChain(userChain) === "" ? chain : userChain };
+  });
+}
+
 /** Families of chains to which the kernel shows bridged packets. */
 function shownFamilies(): ReadonlySet<string> {
   const families = new Set<string>();

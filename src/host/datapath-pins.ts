@@ -57,7 +57,8 @@ export function preparePins(pinDir: string): void {
   }
 }
 
-function isBpfFileSystem(path: string): boolean {
+/** Maps and programs can be pinned at `path`. */
+export function isBpfFileSystem(path: string): boolean {
   if (!existsSync(path)) return false;
   const fd = open(path, O.PATH);
   try {

@@ -5,17 +5,20 @@ import { decodeAddress } from "../../native/netlink/address.ts";
 import type { Message } from "../../native/netlink/codec.ts";
 import { decodeLink, type LinkRecord } from "../../native/netlink/link.ts";
 import { Monitor, type MonitorGroup } from "../../native/netlink/monitor.ts";
+import { decodeTableChange } from "../../native/netlink/nftables.ts";
 import { decodeQdisc } from "../../native/netlink/qdisc.ts";
 import { decodeRoute, type RouteRecord } from "../../native/netlink/route.ts";
 import { RTM } from "../../native/netlink/rtnetlink.ts";
 import { decodeRule } from "../../native/netlink/rule.ts";
+import { TABLE } from "../firewall/ruleset.ts";
 import { ipBytes } from "../net/ip.ts";
 import { INSIDE_PREFIX } from "../overlay/wireguard/inside.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Links } from "./links.ts";
+import { CAPTURE_END, SWITCH_END } from "./sleeve-link.ts";
 import { WIREGUARD_LINK } from "./wireguard-plan.ts";
 
-/** `ours`: the bridge, one of its ports, WireGuard's link, an address, route or queueing discipline of these, or what keeps addresses inside
+/** `ours`: the bridge, one of its ports, WireGuard's or the sleeve's link, our table of the packet filter, an address, route or queueing discipline of these, or what keeps addresses inside
  *  WireGuard inside. `underlay`: a link, address or route of anything else. */
 export type KernelChange = "ours" | "underlay";
 
@@ -34,6 +37,10 @@ export interface KernelWatchOptions {
 const DEFAULT_DELAY_MS = 100; // a container's start makes a dozen changes within some milliseconds
 const GROUPS: readonly MonitorGroup[] = ["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE", "IPV6_RULE"];
 
+/** Ours although they are no ports of the bridge. */
+const BY_NAME: ReadonlySet<string> = new Set([WIREGUARD_LINK, SWITCH_END, CAPTURE_END]);
+const TABLE_NAME = TABLE.split(" ")[1];
+
 const INSIDE_BYTES = ipBytes(INSIDE_PREFIX.address).subarray(0, INSIDE_PREFIX.prefixLength / 8);
 
 export class KernelWatch implements Disposable {
@@ -43,7 +50,7 @@ export class KernelWatch implements Disposable {
   /** 0: there is no bridge; undefined: not looked yet. */
   #bridgeIndex: number | undefined;
   #timer: Disposable | undefined;
-  #monitor: Monitor | undefined;
+  #monitors: readonly Monitor[] = [];
 
   private constructor(options: KernelWatchOptions) {
     this.#options = options;
@@ -53,19 +60,28 @@ export class KernelWatch implements Disposable {
   static async open(options: KernelWatchOptions): Promise<KernelWatch> {
     const watch = new KernelWatch(options);
     const lost = (): void => watch.#lost();
-    const monitor = await Monitor.open(GROUPS, { message: (message) => watch.#notice(message), lost });
+    const filterChanged = (message: Message): void => {
+      if (decodeTableChange(message) === TABLE_NAME) watch.#report("ours");
+    };
+    // Both sockets are made before the first await, while the thread is still in the namespace.
+    const opening = [
+      Monitor.open(GROUPS, { message: (message) => watch.#notice(message), lost }),
+      Monitor.openFilter({ message: filterChanged, lost: () => watch.#report("ours") }),
+    ];
+    const opened = await Promise.allSettled(opening);
+    watch.#monitors = opened.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : []));
     try {
+      await Promise.all(opening);
       watch.#learn();
     } catch (thrown) {
-      monitor[Symbol.dispose]();
+      watch[Symbol.dispose]();
       throw thrown;
     }
-    watch.#monitor = monitor;
     return watch;
   }
 
   [Symbol.dispose](): void {
-    this.#monitor?.[Symbol.dispose]();
+    for (const monitor of this.#monitors) monitor[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }
@@ -133,7 +149,7 @@ export class KernelWatch implements Disposable {
   }
 
   #isOurs({ index, master, name }: Pick<LinkRecord, "index" | "name"> & { readonly master: number | undefined }): boolean {
-    return name === WIREGUARD_LINK || (!!this.#bridgeIndex && (index === this.#bridgeIndex || master === this.#bridgeIndex));
+    return BY_NAME.has(name) || (!!this.#bridgeIndex && (index === this.#bridgeIndex || master === this.#bridgeIndex));
   }
   #side(linkIndex: number | undefined): KernelChange | undefined {
     if (linkIndex === undefined) return undefined;

@@ -33,6 +33,10 @@ export class ServiceManager {
   status(status: string): boolean {
     return this.#send(statusLine(status));
   }
+  /** The configuration is read again; `ready` follows. */
+  reloading(): boolean {
+    return this.#send("RELOADING=1");
+  }
   stopping(): boolean {
     return this.#send("STOPPING=1");
   }
@@ -101,6 +105,11 @@ export async function unitState(unit: string): Promise<UnitState> {
   const { stdout } = await run(["systemctl", "show", "--property=ActiveState,MainPID", unit]);
   const values = new Map(stdout.split("\n").map((line) => [line.split("=")[0], line.slice(line.indexOf("=") + 1)]));
   return { active: values.get("ActiveState") ?? "", mainPid: Number(values.get("MainPID") ?? 0) };
+}
+
+/** As `systemctl show` writes it; empty when there is no such unit. */
+export async function unitProperty(unit: string, property: string): Promise<string> {
+  return (await run(["systemctl", "show", "--value", `--property=${property}`, unit])).stdout.trim();
 }
 
 /** Waits until the job is done; a unit of type notify is then ready, or stopped. Returns what systemd says when it fails. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mesh as the rest of the daemon sees it: finished handshakes, probe replies and people's wishes go in, routes and views come out.
 import { UserError } from "../runtime/errors.ts";
+import { ipOf } from "./address.ts";
 import { MeshCore } from "./core.ts";
 import type { MeshOptions, MeshPorts } from "./options.ts";
 import { type PeerName, parsePeerName } from "./peer-name.ts";
@@ -101,6 +102,16 @@ export class Mesh {
       if (!neighbour.facts.passwordUsed) neighbours.expel(neighbour, "a password is needed now");
     }
     connector.networkChanged();
+  }
+
+  /** Fewer networks are trusted: neighbours to which data goes in clear only because they lay in one are let go, their data paths closed, and
+   *  tried again. Returns how many. */
+  trustChanged(): number {
+    const { connector, neighbours, options } = this.#core;
+    const distrusted = [...neighbours.all()].filter(({ facts }) => facts.trusted && !options.trusts(ipOf(facts.address)));
+    for (const neighbour of distrusted) neighbours.expel(neighbour, "its network is not trusted any more");
+    if (distrusted.length > 0) connector.networkChanged();
+    return distrusted.length;
   }
 
   /** Takes over the channel `name`; one handler each. */

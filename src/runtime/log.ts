@@ -34,11 +34,10 @@ export function formatEvent(event: string, fields: LogFields = {}): string {
   return line;
 }
 
-/** A log that hands finished lines (no newline) to `write`, with their level. */
-export function createLog(options: { level: LogLevel; write(level: LogLevel, line: string): void }): Log {
-  const threshold = LOG_LEVELS.indexOf(options.level);
+/** A log that hands finished lines (no newline) to `write`, with their level. `level` is looked at for each event, so it may change. */
+export function createLog(options: { readonly level: LogLevel; write(level: LogLevel, line: string): void }): Log {
   const at = (level: LogLevel) => (event: string, fields?: LogFields) => {
-    if (LOG_LEVELS.indexOf(level) >= threshold) options.write(level, formatEvent(event, fields));
+    if (LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(options.level)) options.write(level, formatEvent(event, fields));
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -45,6 +45,9 @@ describe.skipIf(!IS_SHOWN)("a firewall that drops what it forwards", () => {
     expect(second).toEndWith("ip6tables -I FORWARD -i weave -o weave -j ACCEPT");
     expect(more).toEqual([]);
     const text = await h1.mustWeave("status");
+    expect((await h1.weave("doctor")).stdout).toMatch(
+      /^warning +firewall +'ip filter FORWARD' drops .*\n +-> nft insert rule ip filter FORWARD /m,
+    );
     expect(text).toMatch(/^\n +Warning: the host's firewall drops .*\n +Warning: the host's firewall drops /);
   });
 

@@ -25,7 +25,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: WORDS,
   api: WORDS,
   metrics: [...WORDS, "api"],
-  cli: [...WORDS, "api", "config", "host", "daemon"],
+  doctor: [...WORDS, "api", "config", "firewall", "host"],
+  cli: [...WORDS, "api", "config", "host", "doctor", "daemon"],
 };
 // Rooms that decide and never act: no sockets, no disk, no kernel, no clock of their own.
 const PURE = ["net", "dns", "mesh", "ipam", "overlay", "firewall", "attach", "expose"];

@@ -259,6 +259,10 @@ export class FakeBackend implements Backend {
     this.calls.push(["removePassword", password, options]);
     return { changed: true, fingerprints: [], warnings: ["there is no password any more"] };
   }
+  async reload() {
+    this.calls.push(["reload"]);
+    return { changed: ["log-level"], needRestart: ["mtu"], warnings: [] };
+  }
   async metrics(): Promise<string> {
     return "# metrics\n";
   }

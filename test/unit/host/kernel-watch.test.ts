@@ -56,6 +56,8 @@ describe.skipIf(!isRoot)("watching the kernel (needs root)", () => {
     ["a link of WireGuard's name", "ip link add weave-wg type veth peer name p1"],
     ["a routing rule for inside addresses", "ip -6 rule add to fd77:6561:7665::/48 unreachable"],
     ["a route to some of them", "ip -6 route add unreachable fd77:6561:7665:1::/64"],
+    ["our table of the packet filter", "nft add table inet weave"],
+    ["the sleeve's link", "ip link add vethwe-sleeve type veth peer name vethwe-pcap"],
     ["a new port", "ip link add p0 master weave type veth peer name p1"],
   ];
   for (const [what, command] of OURS) {
@@ -73,6 +75,19 @@ describe.skipIf(!isRoot)("watching the kernel (needs root)", () => {
     watched.scratch.run("ip", "addr", "add", "192.0.2.1/24", "dev", "lo");
     await waitFor("told", () => watched.seen.length > 0);
     expect(new Set(watched.seen.flat())).toEqual(new Set(["underlay"]));
+  });
+
+  test("our table flushed by somebody who flushes everything is told, other tables are not", async () => {
+    using watched = await new Watched().open();
+    watched.scratch.run("nft", "add table inet other; add chain inet other c; add rule inet other c accept");
+    await waitFor("quiet", () => staysFor(30, quiet(watched.seen)));
+    expect(watched.seen).toEqual([]);
+    watched.scratch.run("nft", "add table inet weave; add chain inet weave c");
+    await watched.told("ours");
+    watched.scratch.run("nft", "add rule inet weave c accept");
+    await watched.told("ours");
+    watched.scratch.run("nft", "flush ruleset");
+    await watched.told("ours");
   });
 
   test("a bridge made anew is known again", async () => {

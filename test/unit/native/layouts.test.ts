@@ -5,8 +5,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO } from "../../../native/errno.ts";
+import { TIMEX } from "../../../native/libc/clock.ts";
 import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
 import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
+import { ETHTOOL_FLAGS, ETHTOOL_VALUE, SIOCETHTOOL } from "../../../native/libc/offloads.ts";
 import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
@@ -19,13 +21,20 @@ import { NLMSGERR } from "../../../native/netlink/error.ts";
 import * as ethtool from "../../../native/netlink/ethtool.ts";
 import { GENLMSGHDR } from "../../../native/netlink/generic.ts";
 import * as link from "../../../native/netlink/link-attributes.ts";
-import { RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
+import { NFNLGRP, RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
 import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
+import * as nftables from "../../../native/netlink/nftables.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
 import { IFINFOMSG, RTM } from "../../../native/netlink/rtnetlink.ts";
 import { FIB_RULE_HDR, FR_ACT, FRA } from "../../../native/netlink/rule.ts";
-import { NETLINK_GENERIC, NETLINK_NO_ENOBUFS, NETLINK_ROUTE, SOL_NETLINK } from "../../../native/netlink/socket.ts";
+import {
+  NETLINK_GENERIC,
+  NETLINK_NETFILTER,
+  NETLINK_NO_ENOBUFS,
+  NETLINK_ROUTE,
+  SOL_NETLINK,
+} from "../../../native/netlink/socket.ts";
 import * as wireguard from "../../../native/netlink/wireguard.ts";
 
 const HEADERS = [
@@ -59,7 +68,12 @@ const HEADERS = [
   "linux/fib_rules.h",
   "linux/time_types.h",
   "linux/virtio_net.h",
+  "linux/ethtool.h",
+  "linux/netfilter/nfnetlink.h",
+  "linux/netfilter/nf_tables.h",
   "linux/ethtool_netlink.h",
+  "linux/sockios.h",
+  "sys/timex.h",
   "sys/uio.h",
 ];
 const hasPcap = await compiles("#include <pcap/pcap.h>\nint main(void) { return 0; }");
@@ -155,6 +169,9 @@ const LAYOUTS: readonly (readonly [
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
   ["struct pollfd", POLLFD, { fd: "fd", events: "events", revents: "revents" }],
   ["struct statx", STATX, { mode: "stx_mode", ino: "stx_ino", devMajor: "stx_dev_major", devMinor: "stx_dev_minor" }],
+  ["struct timex", TIMEX, { modes: "modes" }],
+  ["struct ethtool_value", ETHTOOL_VALUE, { cmd: "cmd", data: "data" }],
+  ["struct nfgenmsg", nftables.NFGENMSG, {}],
   ["struct statfs", STATFS, { type: "f_type" }],
   ["struct __user_cap_header_struct", CAP_HEADER, { version: "version", pid: "pid" }],
   ["struct __user_cap_data_struct", CAP_DATA, { effective: "effective", permitted: "permitted", inheritable: "inheritable" }],
@@ -211,6 +228,15 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   WG_KEY_LEN: wireguard.WG_KEY_LEN,
   ...prefixed("WGDEVICE_F_", wireguard.WGDEVICE_F),
   ...prefixed("WG_CMD_", wireguard.WG_CMD),
+  SIOCETHTOOL,
+  NETLINK_NETFILTER,
+  NFNL_SUBSYS_NFTABLES: nftables.NFNL_SUBSYS_NFTABLES,
+  ...prefixed("NFNLGRP_", NFNLGRP),
+  ...prefixed("NFT_MSG_", nftables.NFT_MSG),
+  NFTA_TABLE_NAME: nftables.NFTA_TABLE_NAME,
+  NFTA_CHAIN_TABLE: nftables.NFTA_TABLE_NAME,
+  NFTA_RULE_TABLE: nftables.NFTA_TABLE_NAME,
+  ...prefixed("ETHTOOL_", ETHTOOL_FLAGS),
   ...prefixed("ETHTOOL_MSG_", ethtool.ETHTOOL_MSG),
   ...prefixed("ETHTOOL_A_HEADER_", ethtool.ETHTOOL_A_HEADER),
   ...prefixed("ETHTOOL_FLAG_", ethtool.ETHTOOL_FLAG),
