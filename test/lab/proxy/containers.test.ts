@@ -135,7 +135,9 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
       world.sleeper("full1", "-e", "WEAVE_CIDR=net:10.40.8.0/30"),
       world.sleeper("full2", "-e", "WEAVE_CIDR=net:10.40.8.0/30"),
     );
-    expect(await refusal("--name", "full3", "-e", "WEAVE_CIDR=net:10.40.8.0/30")).toContain("no address is free in 10.40.8.1-10.40.8.2: all 2 are in use");
+    expect(await refusal("--name", "full3", "-e", "WEAVE_CIDR=net:10.40.8.0/30")).toContain(
+      "no address is free in 10.40.8.1-10.40.8.2: all 2 are in use",
+    );
     expect((await world.docker("start", "no-such")).stderr).toContain("No such container: no-such");
     await remove("first", "second", "full1", "full2", "full3");
   }, 90_000);
@@ -214,6 +216,7 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
     await world.host.mustWeave("stop");
     await world.launch(
       ...[...FLAGS, "--rewrite-inspect", "--no-default-ipalloc", "--no-multicast-route", "--no-rewrite-hosts"],
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: as Go writes it
       ...["--hostname-from-label", "app", "--hostname-match", "^(?P<kind>[a-z]+)-.*$", "--hostname-replacement", "${kind}s"],
     );
     const label = ["--label", "app=db-17"];

@@ -28,7 +28,7 @@ interface End {
 function end(socket: Socket): End {
   const parts: Buffer[] = [];
   let [ended, closed] = [false, false];
-  socket.on("data", (data) => void parts.push(data));
+  socket.on("data", (data) => void parts.push(Buffer.from(data)));
   socket.on("end", () => {
     ended = true;
   });

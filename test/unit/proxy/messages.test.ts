@@ -43,19 +43,23 @@ describe("a head", () => {
   test.each(["GET /", "GET  / HTTP/1.1", "GET / HTTP/2.0", "hello", "G@T / HTTP/1.1", "\x16\x03\x01"])("'%s' is none", (line) => {
     expect(() => request(line)).toThrow(MalformedHttp);
   });
-  test.each([["X: 1", " folded"], ["no colon"], [": empty"], ["spa ce: 1"]])("with %j is refused", (...lines) => {
-    expect(() => request("GET / HTTP/1.1", ...lines)).toThrow(MalformedHttp);
+  test("with a line that is no header is refused", () => {
+    for (const lines of [["X: 1", " folded"], ["no colon"], [": empty"], ["spa ce: 1"]]) {
+      expect(() => request("GET / HTTP/1.1", ...lines)).toThrow(MalformedHttp);
+    }
   });
-  test.each([
-    ["Content-Length: 5", "Transfer-Encoding: chunked"],
-    ["Content-Length: 5", "Content-Length: 6"],
-    ["Content-Length: -1"],
-    ["Content-Length: 1e3"],
-    ["Content-Length: 0x10"],
-    ["Transfer-Encoding: gzip, chunked"],
-    ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
-  ])("whose body two readers could take for different ones is refused: %j", (...lines) => {
-    expect(() => requestBody(request("POST / HTTP/1.1", ...lines))).toThrow(MalformedHttp);
+  test("whose body two readers could take for different ones is refused", () => {
+    for (const lines of [
+      ["Content-Length: 5", "Transfer-Encoding: chunked"],
+      ["Content-Length: 5", "Content-Length: 6"],
+      ["Content-Length: -1"],
+      ["Content-Length: 1e3"],
+      ["Content-Length: 0x10"],
+      ["Transfer-Encoding: gzip, chunked"],
+      ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+    ]) {
+      expect(() => requestBody(request("POST / HTTP/1.1", ...lines))).toThrow(MalformedHttp);
+    }
   });
   test("of an answer says how long its body is", () => {
     const body = (method: string, text: string) => responseBody(method, parseResponseHead(bytes(`${text}\r\n\r\n`)));
