@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the Docker API proxy costs: `docker run -d` and `docker rm -f` without it, through it and left alone, through it and attached. In turn, so
 // that all of them meet the same machine.
-
 import { IMAGE } from "../lab/attach/dockerd.ts";
 import { ProxyWorld } from "../lab/proxy/world.ts";
-import { must, must } from "../support/command.ts";
+import { must } from "../support/command.ts";
 import { median, table } from "./figures.ts";
 
 export async function benchProxy(times: number): Promise<boolean> {
