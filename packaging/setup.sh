@@ -7,7 +7,7 @@
 set -euo pipefail
 
 job="${1:-all}"
-# Each need: kind (cmd, header, lib, file), what to look for, candidate packages.
+# Each need: kind (cmd, header, lib, file, python), what to look for, candidate packages.
 readonly RUN=(
   "lib libpcap.so.0.8 libpcap0.8t64 libpcap0.8"
   "lib libsodium.so.23|libsodium.so.26 libsodium23 libsodium26"
@@ -52,6 +52,8 @@ readonly TEST=(
   "cmd busybox busybox-static busybox"
   "cmd podman podman"
   "cmd crun crun"
+  "cmd openssl openssl"
+  "python docker python3-docker"
 )
 readonly PACKAGE=(
   "cmd dpkg-deb dpkg"
@@ -113,6 +115,7 @@ present() {
     case "$1" in
       cmd) command -v "$alternative" >/dev/null 2>&1 && return 0 ;;
       file) [[ -e "$alternative" ]] && return 0 ;;
+      python) python3 -c "import $alternative" 2>/dev/null && return 0 ;;
       header)
         [[ -n "$multiarch" ]] || multiarch="$(uname -m)-linux-gnu"
         [[ -e "/usr/include/$alternative" || -e "/usr/include/$multiarch/$alternative" ]] && return 0

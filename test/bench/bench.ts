@@ -9,6 +9,7 @@
 //   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
+//   proxy    docker run through the API proxy       --times N
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
 import { benchDns } from "./dns.ts";
@@ -17,6 +18,7 @@ import { benchIpam } from "./ipam.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
+import { benchProxy } from "./proxy.ts";
 import { benchSleeve } from "./sleeve.ts";
 
 const { values, positionals } = parseArgs({
@@ -58,10 +60,12 @@ async function main(): Promise<boolean> {
       return await benchIpam({ times: Number(values.times ?? "5"), hosts: Math.min(10, Number(values.daemons)) });
     case "connect":
       return await benchConnect(Number(values.times ?? "10"));
+    case "proxy":
+      return await benchProxy(Number(values.times ?? "30"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start or proxy`);
       process.exit(2);
   }
 }

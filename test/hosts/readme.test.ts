@@ -76,6 +76,8 @@ describe.skipIf(why !== undefined)("the README", () => {
         await machine.startDocker();
       }),
     );
+    // Stands for the image of that name, which cannot be fetched here.
+    await h1.sh(`docker export $(docker create ${IMAGE} true) | docker import -c 'CMD ["sleep", "600"]' - nginx`);
     await h1.sh(`docker run -d --name web ${IMAGE} sleep 600`);
     await h2.sh(`docker run -d --name db ${IMAGE} sleep 600`);
   }, 180_000);
