@@ -64,6 +64,7 @@ export function createIpam(config: DaemonConfig, range: Cidr, ports: IpamPorts):
       self,
       nickname: config.nickname,
       range,
+      range6: config.ipallocRange6,
       init: initOf(config),
       quarantineMs: QUARANTINE_MS,
       deadlineMs: config.ipallocTimeoutS * 1000,
@@ -175,6 +176,7 @@ export function ipamStatus({ allocator, book, range6 }: Ipam): IpamStatus {
     waitingFor: view.waitingFor.map(({ peer, nickname }) => ({ name: formatPeerName(peer), nickname })),
     conflicts: view.conflicts.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
     strangers: view.strangers.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
+    otherTwins: view.otherTwins.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
   };
 }
 
@@ -188,6 +190,10 @@ export function ipamWarnings(ipam: IpamStatus): string[] {
     ...ipam.strangers.map(
       ({ peer, why }) =>
         `peer ${peer} shares no addresses with this host: ${why}; 'weave reset' on one side, and launch it with the same options`,
+    ),
+    ...ipam.otherTwins.map(
+      ({ peer, why }) =>
+        `peer ${peer} has another IPv6 range: ${why}; launch all hosts with the same --ipalloc-range6, or containers do not reach each other by IPv6`,
     ),
   ];
 }

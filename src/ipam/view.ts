@@ -41,6 +41,8 @@ export interface IpamView {
   readonly conflicts: readonly { readonly address: Ip; readonly owner: string; readonly peer: PeerName }[];
   /** Peers that allocate from another range or ring. */
   readonly strangers: readonly { readonly peer: PeerName; readonly why: string }[];
+  /** Peers that share the ring and have another IPv6 range. */
+  readonly otherTwins: readonly { readonly peer: PeerName; readonly why: string }[];
 }
 
 export interface ViewSources {
@@ -81,6 +83,7 @@ export function viewOf(sources: ViewSources): IpamView {
       peer,
     })),
     strangers: Array.from(keeper.strangers(), ([peer, { why }]) => ({ peer, why })),
+    otherTwins: Array.from(keeper.otherTwins(), ([peer, { why }]) => ({ peer, why })),
   };
 }
 

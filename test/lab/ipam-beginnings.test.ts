@@ -202,6 +202,24 @@ describe("options", () => {
     expect((await host.mustWeave("attach", a!.path)).trim()).toBe(given[0]!);
   });
 
+  test("of a peer without them, or with others, are told on both sides, and IPv4 addresses are shared all the same", async () => {
+    await using lab = await Lab.open();
+    const hosts = (await lab.addHosts("h1", "h2")) as [Host, Host];
+    await lab.connect(hosts);
+    await launch(hosts[0], "--ipalloc-range6", "fd00:32::/96");
+    await launch(hosts[1], hosts[0].address);
+    await waitForMesh(hosts);
+    const given = await Promise.all(hosts.map(async (host) => host.mustWeave("attach", (await host.container("c")).path)));
+    expect(new Set(given.map((text) => text.split(" ")[0]?.trim())).size).toBe(2);
+    for (const host of hosts) {
+      await waitFor(
+        "a warning",
+        async () => (await statusOf(host)).warnings.some((warning) => warning.includes("has another IPv6 range")),
+        { deadlineMs: 60_000, everyMs: 200 },
+      );
+    }
+  });
+
   test("without allocation explicit addresses work, and the rest says so", async () => {
     await using lab = await Lab.open();
     const host = (await lab.addHosts("h1"))[0]!;

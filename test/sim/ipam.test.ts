@@ -372,6 +372,26 @@ describe("space", () => {
   });
 });
 
+test("hosts with other IPv6 twins share the ring and say so until they agree", async () => {
+  const world = new IpamWorld(SEED, "10.32.0.0/24", { range6: cidr("fd00:32::/64") });
+  world.electors = 3;
+  const [a, b, c] = [world.add(), world.add({ range6: cidr("fd00:32::1:0/96") }), world.add({ range6: undefined })];
+  const asked = world.hosts.map((host) => ask(host, "web", "10.32.0.0/24"));
+  await world.run(5_000);
+  expect(new Set(asked.map((one) => one.lease?.address)).size).toBe(3);
+  const seen = (host: IpamHost) => host.allocator!.view().otherTwins.map(({ peer, why }) => `${peer} ${why}`);
+  const why = "3 its IPv6 addresses are none, this host's in fd00:32::/96";
+  expect([seen(a), seen(b)]).toEqual([[why], [why]]); // the same prefix of 96 bits is the same place
+  expect(
+    seen(c)
+      .map((text) => text.slice(0, 1))
+      .sort(),
+  ).toEqual(["1", "2"]);
+  world.remove(c);
+  await world.run(301_000);
+  expect([seen(a), a.allocator!.view().strangers]).toEqual([[], []]);
+});
+
 describe("churn", () => {
   test("500 rounds of kill and replacement among 20 peers, with partitions and loss", async () => {
     const world = new IpamWorld(SEED, "10.32.0.0/22", { reclaimAfterMs: 30_000, deadlineMs: 30_000 });
