@@ -268,6 +268,7 @@ export class Allocator implements Disposable {
       space: this.#space,
       founding: this.#founding,
       seeker: this.#seeker,
+      undecided: this.#undecided(),
       wishes: this.#waiting.wishes(),
       peers: this.#peers(),
     });
@@ -442,6 +443,11 @@ export class Allocator implements Disposable {
         this.#ports.log.warn("taking over failed, it is tried again", { reason: errorText(thrown) }),
       );
     }
+  }
+
+  #undecided(): readonly PeerName[] {
+    const { reclaimAfterMs } = this.#options;
+    return reclaimAfterMs > 0 ? this.#absence.undecided(this.#ports.clock.now(), reclaimAfterMs) : [];
   }
 
   #learnNames(): void {

@@ -372,6 +372,37 @@ describe("space", () => {
   });
 });
 
+test("of two neither takes over from the other, dead or cut off, and says so; with a third one they do", async () => {
+  const world = new IpamWorld(SEED, "10.32.0.0/24", { reclaimAfterMs: 30_000 });
+  world.electors = 2;
+  const [a, b] = [world.add(), world.add()];
+  const asked = world.hosts.map((host) => ask(host, "web", "10.32.0.0/24"));
+  await world.run(2_000);
+  expect(asked.every((one) => one.lease)).toBe(true);
+  b.group = 1;
+  await world.run(25_000);
+  expect(a.allocator!.view().undecided).toEqual([]);
+  await world.run(600_000);
+  const shares = (host: IpamHost) => host.allocator!.view().shares.map(({ peer, addresses }) => `${peer} ${addresses}`);
+  expect([shares(a).sort(), shares(b).sort()]).toEqual([
+    ["1 128", "2 128"],
+    ["1 128", "2 128"],
+  ]);
+  const undecided = (host: IpamHost) => host.allocator!.view().undecided.map(({ peer }) => Number(peer));
+  expect([undecided(a), undecided(b)]).toEqual([[2], [1]]);
+  // Both go on giving out of their own, and when the cable is mended nothing has to be decided.
+  const more = world.hosts.map((host) => ask(host, "db", "10.32.0.0/24"));
+  await world.run(1_000);
+  expect(more.every((one) => one.lease)).toBe(true);
+  b.group = 0;
+  await world.run(10_000);
+  expect([undecided(a), undecided(b), world.faults()]).toEqual([[], [], []]);
+  world.remove(b);
+  world.add();
+  await world.run(60_000);
+  expect(shares(a)).toEqual(["1 256"]);
+});
+
 test("hosts with other IPv6 twins share the ring and say so until they agree", async () => {
   const world = new IpamWorld(SEED, "10.32.0.0/24", { range6: cidr("fd00:32::/64") });
   world.electors = 3;

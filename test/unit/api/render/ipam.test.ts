@@ -31,6 +31,7 @@ const READY: IpamStatus = {
   waitingFor: [],
   conflicts: [],
   strangers: [],
+  undecided: [],
   otherTwins: [],
 };
 
