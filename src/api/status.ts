@@ -103,6 +103,10 @@ export interface IpamStatus {
   readonly conflicts: readonly { readonly address: string; readonly owner: string; readonly peer: string }[];
   /** Peers with another range or ring. */
   readonly strangers: readonly { readonly peer: string; readonly why: string }[];
+  /** Peers that are away for longer than `--reclaim-after`, where it cannot be told whether they are dead. */
+  readonly undecided: readonly { readonly name: string; readonly nickname: string }[];
+  /** Peers with the same ring, but another IPv6 range. */
+  readonly otherTwins: readonly { readonly peer: string; readonly why: string }[];
 }
 
 /** One line of `status connections`: a live connection, or a target on which we are working. */

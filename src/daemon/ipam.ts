@@ -64,6 +64,7 @@ export function createIpam(config: DaemonConfig, range: Cidr, ports: IpamPorts):
       self,
       nickname: config.nickname,
       range,
+      range6: config.ipallocRange6,
       init: initOf(config),
       quarantineMs: QUARANTINE_MS,
       deadlineMs: config.ipallocTimeoutS * 1000,
@@ -175,6 +176,8 @@ export function ipamStatus({ allocator, book, range6 }: Ipam): IpamStatus {
     waitingFor: view.waitingFor.map(({ peer, nickname }) => ({ name: formatPeerName(peer), nickname })),
     conflicts: view.conflicts.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
     strangers: view.strangers.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
+    undecided: view.undecided.map(({ peer, nickname }) => ({ name: formatPeerName(peer), nickname })),
+    otherTwins: view.otherTwins.map((one) => ({ ...one, peer: formatPeerName(one.peer) })),
   };
 }
 
@@ -188,6 +191,14 @@ export function ipamWarnings(ipam: IpamStatus): string[] {
     ...ipam.strangers.map(
       ({ peer, why }) =>
         `peer ${peer} shares no addresses with this host: ${why}; 'weave reset' on one side, and launch it with the same options`,
+    ),
+    ...ipam.undecided.map(
+      ({ name, nickname }) =>
+        `peer ${name}(${nickname}) is away for longer than --reclaim-after, but not fewer peers are away than here, so it may be this side that is cut off; if it is dead: weave rmpeer ${name}`,
+    ),
+    ...ipam.otherTwins.map(
+      ({ peer, why }) =>
+        `peer ${peer} has another IPv6 range: ${why}; launch all hosts with the same --ipalloc-range6, or containers do not reach each other by IPv6`,
     ),
   ];
 }

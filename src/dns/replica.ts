@@ -46,14 +46,19 @@ const TOMBSTONES_MAX = 1024;
 const NOTHING: Merged = { added: [], removed: [], isNews: false };
 
 export class Replica {
+  readonly #tombstonesMax: number;
   #epoch: number;
   #seen = 0;
   #floor = 0;
   readonly #alive = new Map<string, Change>();
   readonly #tombstones = new Map<string, Change>();
+  /** Of those alive, what came before all that was to come before it. */
+  readonly #ahead = new Set<string>();
 
-  constructor(epoch = 0) {
+  /** `tombstonesMax`: 0 is right as well, only slower to repair. */
+  constructor(epoch = 0, tombstonesMax = TOMBSTONES_MAX) {
     this.#epoch = epoch;
+    this.#tombstonesMax = tombstonesMax;
   }
 
   get standing(): Standing {
@@ -116,6 +121,7 @@ export class Replica {
       if (!change.removed) added.push(change.entry);
     }
     if (delta.from <= this.#seen && delta.to > this.#seen) {
+      removed.push(...this.#dropUnlisted(delta));
       this.#seen = delta.to;
       isNews = true;
     }
@@ -138,6 +144,21 @@ export class Replica {
     return { epoch: this.#epoch, from, to, floor: this.#floor, changes: sent };
   }
 
+  /** What came out of turn and is in none of the changes that close the gap was removed meanwhile, and its tombstone is gone. */
+  #dropUnlisted({ to, changes }: Delta): Entry[] {
+    const listed = new Set(changes.map(({ entry }) => entryKey(entry)));
+    const dropped: Entry[] = [];
+    for (const key of this.#ahead) {
+      const held = this.#alive.get(key);
+      if (held && held.version > to) continue;
+      this.#ahead.delete(key);
+      if (!held || listed.has(key)) continue;
+      this.#alive.delete(key);
+      dropped.push(held.entry);
+    }
+    return dropped;
+  }
+
   /** It tells everything from the beginning because we have missed removals that nobody can name any more. */
   #mustRebuild({ from, floor }: Delta): boolean {
     return from === 0 && this.#seen > 0 && Math.max(this.#seen, this.#floor) < floor;
@@ -148,12 +169,15 @@ export class Replica {
     this.#alive.delete(key);
     this.#tombstones.delete(key);
     (change.removed ? this.#tombstones : this.#alive).set(key, change);
+    if (!change.removed && change.version > this.#seen) this.#ahead.add(key);
+    else this.#ahead.delete(key);
   }
 
   #clear(epoch: number): Entry[] {
     const entries = this.entries();
     this.#alive.clear();
     this.#tombstones.clear();
+    this.#ahead.clear();
     this.#epoch = epoch;
     this.#seen = 0;
     this.#floor = 0;
@@ -162,7 +186,7 @@ export class Replica {
 
   #trim(): void {
     for (const [key, { version }] of this.#tombstones) {
-      if (this.#tombstones.size <= TOMBSTONES_MAX && version > this.#floor) continue;
+      if (this.#tombstones.size <= this.#tombstonesMax && version > this.#floor) continue;
       if (version > this.#seen) continue;
       this.#tombstones.delete(key);
       this.#floor = Math.max(this.#floor, version);

@@ -24,6 +24,7 @@ import { claimAt, foundRing, type Segments, sharesOf, within } from "./ring.ts";
 import { RingKeeper } from "./ring-keeper.ts";
 import { Seeker } from "./seeker.ts";
 import { Space } from "./space.ts";
+import { twinPrefix } from "./twins.ts";
 import { type IpamView, viewOf } from "./view.ts";
 import { WaitingList, type Wish } from "./waiting.ts";
 
@@ -38,6 +39,8 @@ export interface AllocatorOptions {
   readonly self: PeerName;
   readonly nickname: string;
   readonly range: Cidr;
+  /** Where IPv6 twins are; compared with the other peers' only. */
+  readonly range6?: Cidr | undefined;
   readonly init: InitMode;
   readonly quarantineMs: number;
   /** A request that cannot be answered is refused after that. */
@@ -85,7 +88,7 @@ export class Allocator implements Disposable {
     this.#range = rangeOf(options.range);
     const stored = ports.journal.load();
     const memory = recall(stored.memory, options.self, this.#range, log);
-    this.#keeper = new RingKeeper(this.#range, clock);
+    this.#keeper = new RingKeeper(this.#range, options.range6 && twinPrefix(options.range6), clock);
     this.#space = new Space({ self: options.self, range: this.#range, quarantineMs: options.quarantineMs }, clock, stored);
     this.#waiting = new WaitingList(clock);
     this.#handOver = new HandOver(clock);
@@ -265,6 +268,7 @@ export class Allocator implements Disposable {
       space: this.#space,
       founding: this.#founding,
       seeker: this.#seeker,
+      undecided: this.#undecided(),
       wishes: this.#waiting.wishes(),
       peers: this.#peers(),
     });
@@ -439,6 +443,11 @@ export class Allocator implements Disposable {
         this.#ports.log.warn("taking over failed, it is tried again", { reason: errorText(thrown) }),
       );
     }
+  }
+
+  #undecided(): readonly PeerName[] {
+    const { reclaimAfterMs } = this.#options;
+    return reclaimAfterMs > 0 ? this.#absence.undecided(this.#ports.clock.now(), reclaimAfterMs) : [];
   }
 
   #learnNames(): void {

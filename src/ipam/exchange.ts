@@ -77,6 +77,7 @@ export class Exchange implements GossipHandler {
     if (!this.#ports.keeper.isOurs(from, message.header)) return message.type === "hello" ? undefined : bytes;
     switch (message.type) {
       case "hello":
+        this.#ports.keeper.greeted(from, message.header);
         return undefined;
       case "votes":
         if (this.#ports.keeper.hasRing && !this.#isSpokesman()) return undefined;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What peers say about addresses, on a gossip channel of its own; MessagePack arrays that begin with a number. Numbers are append-only, unknown
 // ones and surplus fields are skipped. Decoders are total: counts are bounded, ranges checked, names printable.
-//   header  [range start, range end, ring id or 0]
+//   header  [range start, range end, ring id or 0, IPv6 range]             the last only when there are twins
 //   segment [start, end, owner, version, live]
 //   vote    [peer, round or 0, proposer, accepted round or 0, proposer, founders, elector, wants]
 //   1 state   [1, header, founders, segments, names [[peer, nickname]]]    segments of the ring; founders only with the whole ring
@@ -26,6 +26,7 @@ export const IPAM_CHANNEL = "ipam";
 export const SEGMENTS_MAX = 65_536;
 const UINT32_MAX = 2 ** 32 - 1;
 const WORDS_MAX = 256;
+const RANGE6_MAX = 64;
 const PARTS_MAX = 64;
 
 /** Which network's addresses a message is about. */
@@ -33,6 +34,8 @@ export interface Header {
   readonly range: Range;
   /** Hash of the founders; 0: the sender has no ring. */
   readonly ringId: number;
+  /** Where the sender's IPv6 twins are, as text; undefined: it has none. Compared only. */
+  readonly range6?: string | undefined;
 }
 export type Denial = "full" | "not-mine" | "held";
 const DENIALS: readonly Denial[] = ["full", "not-mine", "held"];
@@ -74,7 +77,8 @@ export interface Digest {
   readonly parts: readonly number[];
 }
 
-const packHeader = ({ range, ringId }: Header): unknown[] => [range.start, range.end, ringId];
+const packHeader = ({ range, ringId, range6 }: Header): unknown[] =>
+  range6 === undefined ? [range.start, range.end, ringId] : [range.start, range.end, ringId, range6];
 const packSegments = (segments: Segments): unknown[] =>
   segments.map(({ start, end, owner, version, live }) => [start, end, owner, version, live]);
 const packBallot = (ballot: Ballot | undefined): unknown[] => (ballot ? [ballot.round, ballot.proposer] : [0, 0]);
@@ -193,8 +197,12 @@ function readRange(from: unknown, to: unknown): Range {
 }
 
 function readHeader(value: unknown): Header {
-  const [start, end, id] = readList(value, 8, "ipam header");
-  return { range: readRange(start, end), ringId: readInteger(id, UINT32_MAX, "ring id") };
+  const [start, end, id, range6] = readList(value, 8, "ipam header");
+  return {
+    range: readRange(start, end),
+    ringId: readInteger(id, UINT32_MAX, "ring id"),
+    range6: range6 === undefined ? undefined : readWords(range6, "IPv6 range", RANGE6_MAX),
+  };
 }
 
 function readPeers(value: unknown): PeerName[] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ring as it is gossiped: whose it is, what a digest of it is, what somebody with another digest lacks, and which peers keep another one. A peer
-// of another range or with another ring is reported and otherwise left alone: its messages are passed on unread.
+// of another range or with another ring is reported and otherwise left alone: its messages are passed on unread. A peer with other IPv6 twins is reported
+// too, but shares the ring, because that is of IPv4 addresses: twins may be switched on host by host.
 import { hashBytes, hashText } from "../mesh/mix.ts";
 import { formatPeerName, type PeerName } from "../mesh/peer-name.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
@@ -20,6 +21,7 @@ export interface Stranger {
 
 export class RingKeeper {
   readonly range: Range;
+  readonly #range6: string | undefined;
   readonly #clock: Clock;
   #founders: readonly PeerName[] = [];
   #ringId = 0;
@@ -27,14 +29,17 @@ export class RingKeeper {
   #names: ReadonlyMap<PeerName, string> = new Map();
   #hashed: { readonly segments: Segments | undefined; readonly hashes: readonly number[] } = { segments: undefined, hashes: [] };
   readonly #strangers = new Map<PeerName, Stranger>();
+  readonly #otherTwins = new Map<PeerName, Stranger>();
 
-  constructor(range: Range, clock: Clock) {
+  /** `range6`: where the IPv6 twins are, see `twinPrefix`; undefined: there are none. */
+  constructor(range: Range, range6: string | undefined, clock: Clock) {
     this.range = range;
+    this.#range6 = range6;
     this.#clock = clock;
   }
 
   get header(): Header {
-    return { range: this.range, ringId: this.#ringId };
+    return { range: this.range, ringId: this.#ringId, range6: this.#range6 };
   }
   get hasRing(): boolean {
     return this.#ringId !== 0;
@@ -67,14 +72,27 @@ export class RingKeeper {
   /** Whether a message is about our ring, or may become so; a stranger is remembered. */
   isOurs(from: PeerName, header: Header): boolean {
     const why = this.#difference(header);
-    if (why === undefined) {
-      if (header.ringId !== 0) this.#strangers.delete(from);
-      return true;
+    if (why !== undefined) {
+      this.#note(this.#strangers, from, why);
+      return false;
     }
-    if (this.#strangers.has(from) || this.#strangers.size < STRANGERS_MAX) {
-      this.#strangers.set(from, { why, at: this.#clock.now() });
-    }
-    return false;
+    if (header.ringId !== 0) this.#strangers.delete(from);
+    if (this.#differenceOfTwins(header) === undefined) this.#otherTwins.delete(from);
+    return true;
+  }
+  /** A neighbour introduces itself. Other messages may have another's header, because what is new in them is packed anew on the way. */
+  greeted(from: PeerName, header: Header): void {
+    const why = this.#differenceOfTwins(header);
+    if (why !== undefined) this.#note(this.#otherTwins, from, why);
+  }
+
+  #note(noted: Map<PeerName, Stranger>, from: PeerName, why: string): void {
+    if (noted.has(from) || noted.size < STRANGERS_MAX) noted.set(from, { why, at: this.#clock.now() });
+  }
+
+  #differenceOfTwins({ range6 }: Header): string | undefined {
+    if (range6 === this.#range6) return undefined;
+    return `its IPv6 addresses are ${range6 ? `in ${range6}` : "none"}, this host's ${this.#range6 ? `in ${this.#range6}` : "none"}`;
   }
 
   #difference({ range, ringId }: Header): string | undefined {
@@ -86,9 +104,16 @@ export class RingKeeper {
   }
 
   strangers(): ReadonlyMap<PeerName, Stranger> {
+    return this.#recent(this.#strangers);
+  }
+  /** Peers that share the ring, but not the IPv6 range. */
+  otherTwins(): ReadonlyMap<PeerName, Stranger> {
+    return this.#recent(this.#otherTwins);
+  }
+  #recent(noted: Map<PeerName, Stranger>): ReadonlyMap<PeerName, Stranger> {
     const before = this.#clock.now() - STRANGER_MS;
-    for (const [peer, { at }] of this.#strangers) if (at < before) this.#strangers.delete(peer);
-    return this.#strangers;
+    for (const [peer, { at }] of noted) if (at < before) noted.delete(peer);
+    return noted;
   }
 
   digest(segments: Segments, votes: Uint8Array): Uint8Array {
@@ -105,7 +130,8 @@ export class RingKeeper {
     if (theirs.header.ringId === 0) return this.stateMessage(segments);
     const ours = this.#hashes(segments);
     const lacking = ours.flatMap((hash, part) => (hash === theirs.parts[part] ? [] : within(segments, this.#part(part))));
-    return lacking.length > 0 ? this.stateMessage(mergeSegments(lacking, []).segments) : undefined; // joins what a part's end has cut
+    if (lacking.length > 0) return this.stateMessage(mergeSegments(lacking, []).segments); // joins what a part's end has cut
+    return this.#differenceOfTwins(theirs.header) === undefined ? undefined : this.hello();
   }
 
   hello(): Uint8Array {

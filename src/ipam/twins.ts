@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv6 addresses that go with IPv4 ones: the last 32 bits of a twin are the IPv4 address, what is before them is the range's, so the ring of
 // IPv4 addresses serves both families.
-import { type Cidr, cidrContains } from "../net/cidr.ts";
+import { type Cidr, cidrContains, formatCidr, networkOf } from "../net/cidr.ts";
 import { type Ip, ipBytes, ipFromBytes } from "../net/ip.ts";
 import { toNumber } from "./range.ts";
 
@@ -12,6 +12,11 @@ export function twinOf(cidr: Cidr, range6: Cidr): Cidr {
   const bytes = ipBytes(range6.address);
   bytes.set(ipBytes(cidr.address), TWIN_BITS / 8);
   return { address: ipFromBytes(bytes), prefixLength: TWIN_BITS + cidr.prefixLength };
+}
+
+/** What two hosts must have in common for their twins to be in one subnet, as text. */
+export function twinPrefix({ address }: Cidr): string {
+  return formatCidr({ address: networkOf({ address, prefixLength: TWIN_BITS }), prefixLength: TWIN_BITS });
 }
 
 /** The IPv4 address whose twin this is; undefined: it is nobody's. */

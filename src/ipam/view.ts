@@ -41,6 +41,10 @@ export interface IpamView {
   readonly conflicts: readonly { readonly address: Ip; readonly owner: string; readonly peer: PeerName }[];
   /** Peers that allocate from another range or ring. */
   readonly strangers: readonly { readonly peer: PeerName; readonly why: string }[];
+  /** Peers that were away for longer than the limit, where nobody can tell whether they are dead or cut off. */
+  readonly undecided: readonly { readonly peer: PeerName; readonly nickname: string }[];
+  /** Peers that share the ring and have another IPv6 range. */
+  readonly otherTwins: readonly { readonly peer: PeerName; readonly why: string }[];
 }
 
 export interface ViewSources {
@@ -51,6 +55,7 @@ export interface ViewSources {
   readonly founding: Founding;
   readonly wishes: readonly Wish[];
   readonly seeker: Seeker;
+  readonly undecided: readonly PeerName[];
   /** Those that can be reached, ourselves included. */
   readonly peers: ReadonlyMap<PeerName, string>;
 }
@@ -81,12 +86,21 @@ export function viewOf(sources: ViewSources): IpamView {
       peer,
     })),
     strangers: Array.from(keeper.strangers(), ([peer, { why }]) => ({ peer, why })),
+    undecided: named(sources.undecided, sources),
+    otherTwins: Array.from(keeper.otherTwins(), ([peer, { why }]) => ({ peer, why })),
   };
 }
 
 function silentPeers({ wishes, seeker, peers, keeper }: ViewSources): IpamView["waitingFor"] {
   const silent = new Set(wishes.flatMap(({ range }) => (range ? seeker.waitingFor(range) : [])));
-  return Array.from(silent, (peer) => ({ peer, nickname: peers.get(peer) ?? keeper.names.get(peer) ?? "" }));
+  return named(silent, { peers, keeper });
+}
+
+function named(
+  which: Iterable<PeerName>,
+  { peers, keeper }: Pick<ViewSources, "peers" | "keeper">,
+): { readonly peer: PeerName; readonly nickname: string }[] {
+  return Array.from(which, (peer) => ({ peer, nickname: peers.get(peer) ?? keeper.names.get(peer) ?? "" }));
 }
 
 function activeIn(space: Space, range: Range): number {

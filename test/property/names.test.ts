@@ -28,8 +28,11 @@ const step = fc.record({ entry: fc.nat({ max: 8 }), add: fc.boolean(), newLife: 
 const life = fc.array(step, { maxLength: 60 });
 
 /** Every delta the writer ever told, and some it told somebody who asked for more; and the writer at the end. */
-function play(steps: readonly { entry: number; add: boolean; newLife: boolean }[]): { writer: Replica; told: Delta[] } {
-  const writer = new Replica(1);
+function play(
+  steps: readonly { entry: number; add: boolean; newLife: boolean }[],
+  tombstonesMax?: number,
+): { writer: Replica; told: Delta[] } {
+  const writer = new Replica(1, tombstonesMax);
   const told: Delta[] = [];
   for (const { entry, add, newLife } of steps) {
     const before = newLife ? { epoch: 0, seen: 0, floor: 0 } : writer.standing;
@@ -69,6 +72,34 @@ describe("a peer's names", () => {
         for (const delta of told) holder.merge(delta); // all of them once more: nothing comes back
         expect(shown(holder)).toEqual(shown(writer));
       }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("are so too when next to no removal is remembered, by the writer, those on the way, and the one who asks", () => {
+    const few = fc.nat({ max: 2 });
+    const parties = fc.record({ writer: few, relay: few, holder: few });
+    fc.assert(
+      fc.property(
+        life,
+        fc.array(fc.nat(), { maxLength: 200 }),
+        parties,
+        fc.integer({ min: 1, max: 5 }),
+        (steps, picks, max, limit) => {
+          const { writer, told } = play(steps, max.writer);
+          const [relay, holder] = [new Replica(0, max.relay), new Replica(0, max.holder)];
+          for (const pick of picks) {
+            const delta = told[pick % told.length];
+            if (delta) (pick % 2 === 0 ? relay : holder).merge(delta);
+            if (pick % 5 === 0) catchUp(holder, relay, limit);
+          }
+          catchUp(relay, writer, limit);
+          catchUp(holder, relay, limit);
+          expect([shown(relay), shown(holder)]).toEqual([shown(writer), shown(writer)]);
+          for (const delta of told) holder.merge(delta);
+          expect(shown(holder)).toEqual(shown(writer));
+        },
+      ),
       { numRuns: 500 },
     );
   });

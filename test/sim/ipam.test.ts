@@ -372,6 +372,57 @@ describe("space", () => {
   });
 });
 
+test("of two neither takes over from the other, dead or cut off, and says so; with a third one they do", async () => {
+  const world = new IpamWorld(SEED, "10.32.0.0/24", { reclaimAfterMs: 30_000 });
+  world.electors = 2;
+  const [a, b] = [world.add(), world.add()];
+  const asked = world.hosts.map((host) => ask(host, "web", "10.32.0.0/24"));
+  await world.run(2_000);
+  expect(asked.every((one) => one.lease)).toBe(true);
+  b.group = 1;
+  await world.run(25_000);
+  expect(a.allocator!.view().undecided).toEqual([]);
+  await world.run(600_000);
+  const shares = (host: IpamHost) => host.allocator!.view().shares.map(({ peer, addresses }) => `${peer} ${addresses}`);
+  expect([shares(a).sort(), shares(b).sort()]).toEqual([
+    ["1 128", "2 128"],
+    ["1 128", "2 128"],
+  ]);
+  const undecided = (host: IpamHost) => host.allocator!.view().undecided.map(({ peer }) => Number(peer));
+  expect([undecided(a), undecided(b)]).toEqual([[2], [1]]);
+  // Both go on giving out of their own, and when the cable is mended nothing has to be decided.
+  const more = world.hosts.map((host) => ask(host, "db", "10.32.0.0/24"));
+  await world.run(1_000);
+  expect(more.every((one) => one.lease)).toBe(true);
+  b.group = 0;
+  await world.run(10_000);
+  expect([undecided(a), undecided(b), world.faults()]).toEqual([[], [], []]);
+  world.remove(b);
+  world.add();
+  await world.run(60_000);
+  expect(shares(a)).toEqual(["1 256"]);
+});
+
+test("hosts with other IPv6 twins share the ring and say so until they agree", async () => {
+  const world = new IpamWorld(SEED, "10.32.0.0/24", { range6: cidr("fd00:32::/64") });
+  world.electors = 3;
+  const [a, b, c] = [world.add(), world.add({ range6: cidr("fd00:32::1:0/96") }), world.add({ range6: undefined })];
+  const asked = world.hosts.map((host) => ask(host, "web", "10.32.0.0/24"));
+  await world.run(5_000);
+  expect(new Set(asked.map((one) => one.lease?.address)).size).toBe(3);
+  const seen = (host: IpamHost) => host.allocator!.view().otherTwins.map(({ peer, why }) => `${peer} ${why}`);
+  const why = "3 its IPv6 addresses are none, this host's in fd00:32::/96";
+  expect([seen(a), seen(b)]).toEqual([[why], [why]]); // the same prefix of 96 bits is the same place
+  expect(
+    seen(c)
+      .map((text) => text.slice(0, 1))
+      .sort(),
+  ).toEqual(["1", "2"]);
+  world.remove(c);
+  await world.run(301_000);
+  expect([seen(a), a.allocator!.view().strangers]).toEqual([[], []]);
+});
+
 describe("churn", () => {
   test("500 rounds of kill and replacement among 20 peers, with partitions and loss", async () => {
     const world = new IpamWorld(SEED, "10.32.0.0/22", { reclaimAfterMs: 30_000, deadlineMs: 30_000 });

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names over a simulated mesh: known everywhere at once, hidden while their peer is away, gone with its life.
 import { describe, expect, test } from "bun:test";
+import { encodeDeltas } from "../../src/dns/codec.ts";
 import type { Entry } from "../../src/dns/entry.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { Names } from "../../src/dns/names.ts";
+import type { Gossip } from "../../src/mesh/ports.ts";
 import { type Ip, parseIp } from "../../src/net/ip.ts";
 import { isFullMesh } from "./harness/checks.ts";
 import type { SimHost } from "./harness/host.ts";
@@ -21,6 +23,7 @@ class NamedHost {
   readonly host: SimHost;
   stored: Entry[] = [];
   names!: Names;
+  gossip!: Gossip;
 
   constructor(world: World, host: SimHost, wallOffsetMs = 0) {
     this.host = host;
@@ -41,7 +44,10 @@ class NamedHost {
           this.stored = [...this.stored.filter((one) => !removed.some((gone) => Bun.deepEquals(gone, one))), ...added];
         },
       },
-      channel: (handler) => host.mesh!.channel("names", handler),
+      channel: (handler) => {
+        this.gossip = host.mesh!.channel("names", handler);
+        return this.gossip;
+      },
     });
     this.look();
     this.names.start();
@@ -112,6 +118,29 @@ describe("names in a mesh", () => {
       world.run(60_000);
       expect(others.map((one) => [one.resolves("old"), one.resolves("kept")])).toEqual(others.map(() => [0, 1]));
     }
+  });
+
+  test("that another speaks in a peer's name are set right by that peer at once", () => {
+    const { world, hosts, all } = named(8, 10);
+    const [victim, forger] = [all[2]!, all[6]!];
+    victim.names.change([entry("web", "10.32.0.1")]);
+    world.run(1000);
+    const isRight = () => all.every((one) => one.resolves("web") === 1 && one.resolves("forged") === 0);
+    expect(isRight()).toBe(true);
+    const forged = { entry: entry("forged", "10.32.0.66"), version: 5, removed: false };
+    const gone = { entry: entry("web", "10.32.0.1"), version: 6, removed: true };
+    const now = 1_767_225_600_000 + world.time.now();
+    // In its present life, in a later one, and in one that will not come for a long time.
+    for (const epoch of [1_767_225_600_000, now + 1000, 2 ** 50]) {
+      const delta = { origin: hosts[2]!.name, epoch, from: 0, to: 6, floor: 0, changes: [forged, gone] };
+      forger.gossip.broadcast(encodeDeltas([delta]));
+      world.runUntil(isRight, 2000, `set right after ${epoch}`);
+      world.run(5000);
+      expect(isRight()).toBe(true);
+    }
+    victim.names.remove({ container: "web" });
+    world.run(100);
+    expect(all.map((one) => one.resolves("web"))).toEqual(all.map(() => 0));
   });
 
   test("of a peer that left are gone", () => {

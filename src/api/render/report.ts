@@ -107,6 +107,7 @@ function ipamReport(ipam: IpamStatus): GoStruct {
     Range6: ipam.range6 ?? undefined,
     Conflicts: listOf(ipam.conflicts.map(({ address, owner, peer }) => ({ Address: address, Owner: owner, Peer: peer }))),
     Strangers: listOf(ipam.strangers.map(({ peer, why }) => ({ Peer: peer, Why: why }))),
+    OtherTwins: listOf(ipam.otherTwins.map(({ peer, why }) => ({ Peer: peer, Why: why }))),
   };
 }
 

@@ -31,6 +31,8 @@ const READY: IpamStatus = {
   waitingFor: [],
   conflicts: [],
   strangers: [],
+  undecided: [],
+  otherTwins: [],
 };
 
 test("status ipam", () => {
@@ -73,6 +75,7 @@ test("the report", () => {
     PendingAllocates: ["web 10.32.0.0/12"],
     Conflicts: null,
     Strangers: null,
+    OtherTwins: null,
   });
   const waiting = { ...READY, entries: [], pendingClaims: [], consensus: { elector: true, known: 1, quorum: 2 } };
   const early = JSON.parse(formatGoJson(buildReport(statusModel({ ipam: waiting }))));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thousand short-lived containers on five hosts, each host's daemon killed in the middle of it: no address twice, and nothing is left of those
-// that have gone. Containers of one round live until those of the next have come.
+// Addresses over time: a thousand containers that come and go, a host that stays away, clients that wait. The last two do next to nothing for most of
+// their time, so all run at once, each in a lab of its own.
 import { expect, test } from "bun:test";
 import { Links } from "../../src/host/links.ts";
 import { Lab } from "../support/lab.ts";
@@ -53,7 +53,8 @@ function addressesIn(host: Host, names: readonly string[]): string[] {
   });
 }
 
-test(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} hosts, a daemon is killed in each round`, async () => {
+// Containers of one round live until those of the next have come.
+test.concurrent(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} hosts, a daemon is killed in each round`, async () => {
   await using lab = await Lab.open();
   const hosts = await lab.addHosts(...Array.from({ length: HOSTS }, (_, index) => `h${index + 1}`));
   await lab.connect(hosts);
@@ -97,3 +98,51 @@ test(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} hosts, a da
   );
   expect((await Promise.all(hosts.map((host) => host.mustWeave("ps")))).join("")).toBe("");
 }, 240_000);
+
+async function sharesSeenBy(host: Host): Promise<string> {
+  const shares = (await statusOf(host)).ipam?.shares ?? [];
+  return shares
+    .map(({ nickname, addresses }) => `${nickname} ${addresses}`)
+    .sort()
+    .join();
+}
+
+// With --reclaim-after the larger part of the network takes over from a host that was away long enough; what is in use there stays its own when it
+// comes back.
+test.concurrent("a host that is cut off loses its space to the others, but for the address in use", async () => {
+  await using lab = await Lab.open();
+  const hosts = (await lab.addHosts("h1", "h2", "h3")) as [Host, Host, Host];
+  const [h1, h2, h3] = hosts;
+  const segment = await lab.connect(hosts);
+  await Promise.all(hosts.map((host) => launch(host, "--reclaim-after", "30", ...(host === h1 ? [] : [h1.address]))));
+  await waitForMesh(hosts);
+  const held = (await h3.mustWeave("attach", (await h3.container("c")).path)).trim();
+  await segment.plug(h3, "out");
+  await waitFor("h3 to own nothing", async () => !(await sharesSeenBy(h2)).includes("h3"), { deadlineMs: 90_000 });
+  expect(await sharesSeenBy(h3)).toMatch(/h3 3495\d\d/); // the smaller part takes nothing over, nor gives anything up
+  await segment.plug(h3, "in");
+  await waitForMesh(hosts, 60_000);
+  await waitFor("one ring", async () => new Set(await Promise.all(hosts.map(sharesSeenBy))).size === 1, { deadlineMs: 20_000 });
+  expect(await sharesSeenBy(h1)).toContain("h3 1");
+  expect((await statusOf(h3)).warnings).toEqual([]);
+  const rival = await h1.weave("attach", `${held}/12`, (await h1.container("d")).path);
+  expect([rival.code, rival.stderr]).toEqual([1, expect.stringContaining("it is held by '/run/netns/c' on peer")]);
+  expect((await h3.mustWeave("attach", (await h3.container("e")).path)).trim()).toMatch(/^10\.\d+\.\d+\.\d+$/);
+}, 150_000);
+
+test.concurrent("clients without a body wait as long as others: longer than an idle connection may last", async () => {
+  await using lab = await Lab.open();
+  const host = (await lab.addHosts("h1"))[0]!;
+  await lab.connect([host]);
+  await launch(host, "--ipalloc-init", "consensus=3", "--ipalloc-timeout", "14");
+  const requests = [
+    ["GET", "/ring"],
+    ["POST", "/ip/x"],
+    ["PUT", "/ip/x/10.33.0.1/16"],
+  ].map(async ([method = "", path = ""]) => {
+    const unix = ["--unix-socket", "/run/weave/api.sock"];
+    const { stdout } = await host.run(["curl", "-s", "-X", method, ...unix, "-w", "%{http_code}", `http://weave${path}`]);
+    return stdout;
+  });
+  for (const answer of await Promise.all(requests)) expect(answer).toMatch(/within 14 s: the peers have not agreed .*\n503$/);
+});
