@@ -17,6 +17,8 @@ const POLL_MS = 100;
 const POLLS = 50;
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 60_000;
+/** Containers a look asks Docker about at one time. */
+const AT_ONCE = 32;
 
 export interface StartsPorts {
   /** undefined: there is no such container. @throws {UserError} Docker does not answer, or cannot tell which one is meant */
@@ -45,6 +47,8 @@ export class Starts implements Disposable {
   readonly #awaited = new Map<string, number>();
   #retryMs = FIRST_RETRY_MS;
   #retry: Disposable | undefined;
+  #isLooking = false;
+  #lookAgain = false;
   #isStopped = false;
 
   constructor(options: StartsOptions, ports: StartsPorts) {
@@ -116,22 +120,39 @@ export class Starts implements Disposable {
 
   /** Looks at everything that runs: what was started while nobody listened is attached. What cannot be is tried again later. Never throws. */
   async look(): Promise<void> {
-    this.#retry?.[Symbol.dispose]();
-    if (this.#isStopped) return;
+    this.#lookAgain = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
     let failed = false;
-    try {
-      const running = await this.#ports.running();
-      const ids = new Set(running.map(({ id }) => id));
-      for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
-      const results = await Promise.all([...ids].map((id) => this.#found(id)));
-      failed = results.includes(false);
-    } catch (thrown) {
-      if (!(thrown instanceof UserError)) throw thrown; // Docker is away; its return is told
+    while (this.#lookAgain && !this.#isStopped) {
+      this.#lookAgain = false;
+      failed = await this.#all();
     }
-    if (failed && !this.#isStopped) {
+    this.#isLooking = false;
+    this.#retry?.[Symbol.dispose]();
+    if (!failed) this.#retryMs = FIRST_RETRY_MS;
+    else if (!this.#isStopped) {
       this.#retry = this.#ports.clock.after(this.#retryMs, () => void this.look());
       this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 1.5);
-    } else this.#retryMs = FIRST_RETRY_MS;
+    }
+  }
+
+  /** Tells whether something could not be attached. */
+  async #all(): Promise<boolean> {
+    try {
+      const ids = (await this.#ports.running()).map(({ id }) => id);
+      const running = new Set(ids);
+      for (const id of this.#known.keys()) if (!running.has(id)) this.#known.delete(id);
+      let failed = false;
+      for (let at = 0; at < ids.length && !this.#isStopped; at += AT_ONCE) {
+        const results = await Promise.all(ids.slice(at, at + AT_ONCE).map((id) => this.#found(id)));
+        failed ||= results.includes(false);
+      }
+      return failed;
+    } catch (thrown) {
+      if (thrown instanceof UserError) return false; // Docker is away; its return is told
+      throw thrown;
+    }
   }
 
   async #found(id: string): Promise<boolean> {
