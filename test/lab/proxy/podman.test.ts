@@ -5,6 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must, run } from "../../support/command.ts";
+import { kill } from "../../support/processes.ts";
 import { wire } from "../../support/shapes.ts";
 import { waitFor } from "../../support/wait.ts";
 import { launch } from "../../support/weave.ts";
@@ -26,12 +27,22 @@ test.skipIf(missing.length > 0)(
     await using _lab = { [Symbol.asyncDispose]: () => lab.close() };
     const [host] = hosts as [(typeof hosts)[number]];
     const folder = mkdtempSync(join(tmpdir(), "wa-podman-"));
-    using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+    await using _folder = {
+      // Each exec leaves a helper that stays a while for who asks how it ended.
+      async [Symbol.asyncDispose]() {
+        for (const pid of (await run(["pgrep", "-f", `conmon .*${folder}/`])).stdout.split("\n").filter(Boolean))
+          kill(Number(pid), "SIGKILL");
+        rmSync(folder, { recursive: true, force: true });
+      },
+    };
     const image = join(folder, "image");
     mkdirSync(join(image, "bin"), { recursive: true });
     copyFileSync(Bun.which("busybox") ?? "", join(image, "bin/busybox"));
     for (const tool of ["sh", "sleep", "cat", "ip"]) symlinkSync("busybox", join(image, "bin", tool));
-    writeFileSync(join(folder, "containers.conf"), '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n');
+    writeFileSync(
+      join(folder, "containers.conf"),
+      '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n[engine]\nexit_command_delay = 2\n',
+    );
 
     const command = [
       "nsenter",
