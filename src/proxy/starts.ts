@@ -3,7 +3,7 @@
 // after a boot. What is to be done is read from Docker each time, so nothing depends on having seen an event.
 //
 //   (unknown) ──start──▶ attaching ──▶ attached until its end
-//                            └─ fails ─▶ killed, and by its restart policy started again; found running: tried again later
+//                            └─ fails ─▶ a client started it: killed, the client hears why; else it waits on and is tried again
 import type { AttachRequest, AttachResult } from "../attach/attacher.ts";
 import { parseHostsEntry } from "../attach/hosts-file.ts";
 import type { ContainerDetails } from "../docker/details.ts";
@@ -26,8 +26,6 @@ export interface StartsPorts {
   running(): Promise<readonly { readonly id: string }[]>;
   /** Through Docker, so that no restart policy starts it again. */
   kill(id: string): Promise<void>;
-  /** Behind Docker's back, so that its restart policy counts. */
-  killProcess(pid: number): void;
   attach(request: AttachRequest, signal?: AbortSignal): Promise<AttachResult>;
   readonly clock: Clock;
   readonly log: Log;
@@ -97,19 +95,17 @@ export class Starts implements Disposable {
     }
   }
 
-  /** Docker tells of a start. Never throws. */
+  /** Docker tells of a start. What cannot be attached goes on waiting and is tried again. Never throws. */
   async heard(id: string): Promise<void> {
-    let details: ContainerDetails | undefined;
     try {
-      details = await this.#whenRunning(id);
+      const details = await this.#whenRunning(id);
       if (!details || this.#isStopped || !isOurs(details)) return;
       await this.#attached(details);
     } catch (thrown) {
       if (thrown instanceof InvariantError) throw thrown;
-      if (this.#isStopped || this.#awaited.has(id)) return;
-      if (!details || !(await this.#stillRuns(details).catch(() => false))) return;
-      this.#ports.log.warn("container cannot be attached, it is killed", { container: details.name, reason: errorText(thrown) });
-      this.#ports.killProcess(details.pid);
+      if (this.#isStopped || this.#awaited.has(id)) return; // who started it hears of it, and nobody else has to act
+      this.#tellWaiting(id, thrown);
+      this.#tryAgainLater();
     }
   }
 
@@ -129,12 +125,19 @@ export class Starts implements Disposable {
       failed = await this.#all();
     }
     this.#isLooking = false;
+    if (failed) this.#tryAgainLater();
+    else this.#retryMs = FIRST_RETRY_MS;
+  }
+
+  #tryAgainLater(): void {
     this.#retry?.[Symbol.dispose]();
-    if (!failed) this.#retryMs = FIRST_RETRY_MS;
-    else if (!this.#isStopped) {
-      this.#retry = this.#ports.clock.after(this.#retryMs, () => void this.look());
-      this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 1.5);
-    }
+    if (this.#isStopped) return;
+    this.#retry = this.#ports.clock.after(this.#retryMs, () => void this.look());
+    this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 1.5);
+  }
+
+  #tellWaiting(id: string, thrown: unknown): void {
+    this.#ports.log.warn("container waits to be attached", { container: id.slice(0, 12), reason: errorText(thrown) });
   }
 
   /** Tells whether something could not be attached. */
@@ -162,7 +165,7 @@ export class Starts implements Disposable {
       return true;
     } catch (thrown) {
       if (thrown instanceof InvariantError) throw thrown;
-      this.#ports.log.warn("container waits to be attached", { container: id.slice(0, 12), reason: errorText(thrown) });
+      this.#tellWaiting(id, thrown);
       return false;
     }
   }
@@ -190,7 +193,8 @@ export class Starts implements Disposable {
 
   async #attach(details: ContainerDetails): Promise<void> {
     const { noMulticastRoute, noRewriteHosts, withoutDns } = this.#options;
-    const addresses = wantedAddresses(details.networkMode, details.environment, { noDefaultIpalloc: false }) ?? [];
+    const addresses = wantedAddresses(details.networkMode, details.environment, { noDefaultIpalloc: false });
+    if (!addresses) return; // made past the proxy, of an image of ours
     const { warnings } = await this.#ports.attach({
       target: `container:${details.id}`,
       addresses,
