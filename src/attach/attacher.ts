@@ -14,7 +14,7 @@ import { Attachments, type AttachmentsPorts, formatAddresses } from "./attachmen
 import { checkFree, checkHostsFile, describe, describeTarget } from "./checks.ts";
 import { type HostsEntry, parseHostsEntry, renderHostsFile } from "./hosts-file.ts";
 import { checkTapName } from "./link-name.ts";
-import type { Addresses, ContainerNames, ContainerRuntime, HostRoutes, HostsFile, Machines } from "./ports.ts";
+import type { Addresses, ContainerNames, ContainerRuntime, HostRoutes, HostsFile } from "./ports.ts";
 import { Reconciler } from "./reconciler.ts";
 import { findTarget, type Idle, ownerOf, type TapTarget, type Target } from "./target.ts";
 
@@ -63,7 +63,6 @@ export interface AttachmentView {
 
 export interface AttacherPorts extends AttachmentsPorts {
   readonly runtime: ContainerRuntime;
-  readonly machines?: Machines;
   readonly addresses: Addresses;
   readonly hostRoutes: HostRoutes;
   readonly hostsFile: HostsFile;

@@ -51,17 +51,6 @@ export interface ContainerRuntime {
   inspect(word: string): Promise<Container | undefined>;
 }
 
-/** Containers of managers that are not asked but looked up. */
-export interface Machines {
-  /** By name or id; several when several managers have one of that name. */
-  find(word: string): readonly MachineView[];
-}
-export interface MachineView {
-  readonly owner: string;
-  readonly name: string;
-  readonly pid: number;
-}
-
 /** Who hands out addresses. */
 export interface Addresses {
   /** Turns what was asked for into addresses held for `owner`, in order; one that was chosen may bring an IPv6 twin. May have to wait for other

@@ -3,7 +3,7 @@
 // kind; a bare word is looked up as container, as named namespace and, when it is a number, as process. Several answers that mean the same
 // namespace are one (a container's PID); several that do not are refused, never guessed.
 import { errorText, UserError } from "../runtime/errors.ts";
-import type { Container, ContainerRuntime, Machines, Namespaces, NetnsRef } from "./ports.ts";
+import type { Container, ContainerRuntime, Namespaces, NetnsRef } from "./ports.ts";
 
 export interface Target {
   /** Full container id, `netns:/run/netns/web`, `pid:123`. */
@@ -36,7 +36,6 @@ export interface Idle {
 interface Ports {
   readonly runtime: ContainerRuntime;
   readonly namespaces: Namespaces;
-  readonly machines?: Machines;
 }
 
 /** Finds what `word` means. @throws {UserError} not-found, conflict (ambiguous), bad-request (host namespace) */
@@ -63,20 +62,18 @@ export async function findTarget(word: string, ports: Ports): Promise<Target | I
 }
 
 async function candidates(word: string, ports: Ports): Promise<(Target | Idle)[]> {
-  const prefix = /^(container|machine|netns|pid):(.*)$/.exec(word);
+  const prefix = /^(container|netns|pid):(.*)$/.exec(word);
   const name = prefix?.[2] ?? word;
   switch (prefix?.[1]) {
     case "container":
       return present(await container(name, ports));
-    case "machine":
-      return machines(name, ports);
     case "netns":
       return present(name.startsWith("/") ? path(name, ports) : named(name, ports));
     case "pid":
       return present(process(name, ports));
   }
   if (word.startsWith("/")) return present(path(word, ports));
-  const others = [...machines(word, ports), ...present(named(word, ports), process(word, ports))];
+  const others = present(named(word, ports), process(word, ports));
   try {
     return [...present(await container(word, ports)), ...others];
   } catch (thrown) {
@@ -99,13 +96,6 @@ async function container(word: string, { runtime, namespaces }: Ports): Promise<
   const netns = namespaces.process(pid);
   if (!netns) return { owner, name, why: "has just stopped" };
   return { owner, name, netns, pid, container };
-}
-
-function machines(word: string, { machines, namespaces }: Ports): Target[] {
-  return (machines?.find(word) ?? []).flatMap(({ owner, name, pid }) => {
-    const netns = namespaces.process(pid);
-    return netns ? [{ owner, name, netns, pid, container: undefined }] : [];
-  });
 }
 
 function named(name: string, { namespaces }: Ports): Target | undefined {
@@ -138,13 +128,12 @@ function netnsId(found: Target | Idle): string | undefined {
 
 function describe(found: Target | Idle): string {
   if (found.owner.startsWith("netns:")) return `network namespace '${found.name}'`;
-  if (found.owner.startsWith("machine:")) return `machine '${found.name}'`;
   if (found.owner.startsWith("pid:")) return `process ${found.name}`;
   return `container '${found.name}'`;
 }
 
 function spelling(found: Target | Idle, word: string): string {
-  const kind = /^(machine|netns|pid):/.exec(found.owner)?.[1] ?? "container";
+  const kind = /^(netns|pid):/.exec(found.owner)?.[1] ?? "container";
   return `${kind}:${word}`;
 }
 

@@ -10,7 +10,7 @@ export const attach = command({
   summary: "give a container, namespace or VM an interface on the network",
   usage: ["[flags] [<address>...] <container>", "[flags] --tap NAME [<address>...]"],
   details: `${ADDRESS_HELP}
-A container is a name or id known to Docker or containerd, a machine of systemd-nspawn, a process id, or a network namespace by name or path. Attaching again is no error: addresses it lacks are added. Without an address one in the default subnet is chosen. Prints the addresses.`,
+A container is a name or id known to Docker, a process id, or a network namespace by name or path. Attaching again is no error: addresses it lacks are added. Without an address one in the default subnet is chosen. Prints the addresses.`,
   args: {
     word: { type: "positional", required: false, multiple: true, description: "addresses, then the container" },
     tap: { type: "string", valueHint: "NAME", description: "make this tap device on the bridge, for a VM" },

@@ -4,7 +4,6 @@ import { Attacher } from "../attach/attacher.ts";
 import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
 import type { DockerClient } from "../docker/client.ts";
 import { Exposer } from "../expose/exposer.ts";
-import { HostMachines } from "../host/machines.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { HostPlumber } from "../host/plumber.ts";
 import type { HostBridge } from "../host/plumber-bridge.ts";
@@ -54,7 +53,6 @@ export function createAttachments(
     switchPorts: switchPorts(kernel),
     namespaces,
     runtime: docker ?? noRuntime,
-    machines: new HostMachines(),
     addresses,
     hostRoutes: bridge,
     hostsFile,

@@ -131,7 +131,7 @@ export async function sweepNames({ dns, attacher, exposer, docker }: DnsBackendP
   const isDoubtful = ({ container, address }: Entry): boolean => {
     if (container === EXTERN_OWNER) return false;
     if (container === EXPOSE_OWNER) return !exposer.holds(address);
-    return (DOCKER_ID.test(container) || /^(machine|netns|pid|tap):/.test(container)) && !attached().has(container);
+    return (DOCKER_ID.test(container) || /^(netns|pid|tap):/.test(container)) && !attached().has(container);
   };
   const doubtful = new Set(dns.names.own().filter(isDoubtful).map(entryKey));
   if (doubtful.size === 0) return 0;
