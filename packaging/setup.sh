@@ -250,9 +250,9 @@ command -v apt-get >/dev/null 2>&1 ||
 readonly POLICY=/usr/sbin/policy-rc.d
 idle_services=()
 hold_docker() {
-  [[ " ${packages[*]} " == *" docker.io "* || " ${packages[*]} " == *" containerd "* ]] || return 0
+  [[ " ${packages[*]} " == *" docker.io "* || " ${packages[*]} " == *" containerd "* || " ${packages[*]} " == *" podman "* ]] || return 0
   local service
-  for service in docker.service docker.socket containerd.service; do
+  for service in docker.service docker.socket containerd.service podman.service podman.socket podman-restart.service podman-auto-update.timer; do
     [[ -e "/lib/systemd/system/$service" ]] || idle_services+=("$service")
   done
   if [[ -e "$POLICY" ]]; then
@@ -261,7 +261,7 @@ hold_docker() {
   fi
   trap 'rm -f "$POLICY"' EXIT
   # shellcheck disable=SC2016 # $1 is of the script that is written; it forbids nothing when this one was killed
-  printf '#!/bin/sh\n# Of weave, packaging/setup.sh, while it installs.\n[ ! -d /proc/%s ] || case "$1" in docker* | containerd*) exit 101 ;; esac\n' "$$" >"$POLICY"
+  printf '#!/bin/sh\n# Of weave, packaging/setup.sh, while it installs.\n[ ! -d /proc/%s ] || case "$1" in docker* | containerd* | podman*) exit 101 ;; esac\n' "$$" >"$POLICY"
   chmod 755 "$POLICY"
 }
 release_docker() {

@@ -16,6 +16,7 @@ export const libc = lazyLibrary({
     flock: { args: ["i32", "i32"], returns: "i32" }, // int flock(int, int)
     poll: { args: ["ptr", "u64", "i32"], returns: "i32" }, // int poll(struct pollfd *, nfds_t, int)
     statx: { args: ["i32", "cstring", "i32", "u32", "ptr"], returns: "i32" }, // int statx(int, const char *, int, unsigned, struct statx *)
+    setxattr: { args: ["cstring", "cstring", "ptr", "u64", "i32"], returns: "i32" }, // int setxattr(const char *, const char *, const void *, size_t, int)
     fstatfs: { args: ["i32", "ptr"], returns: "i32" }, // int fstatfs(int, struct statfs *)
     ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" }, // int ioctl(int, unsigned long, ...)
     socket: { args: ["i32", "i32", "i32"], returns: "i32" }, // int socket(int, int, int)

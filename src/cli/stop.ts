@@ -12,6 +12,9 @@ export const stop = command({
   args: {},
   async run(cli) {
     requireRoot(cli, "stopping weave");
+    if (cli.env["DOCKER_HOST"]?.endsWith("/run/weave/weave.sock")) {
+      cli.err("weave stop: this shell's DOCKER_HOST is the proxy, which ends; go back with: eval $(weave env --restore)\n");
+    }
     if (!(await stopDaemon(cli))) cli.err("weave is not running\n");
     return EXIT.done;
   },

@@ -8,6 +8,7 @@ import { DockerClient } from "../docker/client.ts";
 import type { ContainerEvent } from "../docker/decode.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { dockerTlsFlags } from "../host/docker-flags.ts";
+import { copySocketRights } from "../host/socket-rights.ts";
 import type { NameServer } from "../proxy/create.ts";
 import { readPattern } from "../proxy/hostname.ts";
 import { endpointsOf, formatEndpoint, ProxyListeners } from "../proxy/listen.ts";
@@ -17,6 +18,7 @@ import { dockerTls, proxyTls } from "../proxy/tls.ts";
 import { connectDocker } from "../proxy/upstream.ts";
 import { installWaiter } from "../proxy/waiter-folder.ts";
 import { every, systemClock } from "../runtime/clock.ts";
+import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { DnsService } from "./dns.ts";
 
@@ -56,7 +58,6 @@ export async function createProxy(
       details: (word) => docker.details(word),
       running: () => docker.running(),
       kill: (id) => docker.kill(id),
-      killProcess,
       attach: (request) => attacher.attach(request),
       clock,
       log,
@@ -68,7 +69,7 @@ export async function createProxy(
   return {
     status: () => listeners?.status ?? null,
     connected() {
-      listeners?.listeners.copyRights(docker.endpoint.socketPath);
+      listeners?.copyRights();
       void starts.look();
     },
     event({ action, id }) {
@@ -88,7 +89,7 @@ async function listen(
     readonly starts: Starts;
     readonly waiterFolder: string;
   },
-): Promise<{ readonly listeners: ProxyListeners; readonly status: ProxyStatus }> {
+): Promise<{ readonly listeners: ProxyListeners; readonly status: ProxyStatus; copyRights(): void }> {
   const { docker, attacher, dns, log, starts, waiterFolder } = parts;
   const hostname = {
     fromLabel: config.hostnameFromLabel,
@@ -114,8 +115,17 @@ async function listen(
     clock: systemClock,
     log,
   });
-  listeners.copyRights(docker.endpoint.socketPath);
-  return { listeners, status: { addresses: endpoints.map(formatEndpoint) } };
+  const copyRights = (): void => {
+    for (const path of listeners.paths) {
+      try {
+        copySocketRights(path, docker.endpoint.socketPath);
+      } catch (thrown) {
+        log.warn("only root may use the docker proxy's socket", { reason: errorText(thrown) });
+      }
+    }
+  };
+  copyRights();
+  return { listeners, status: { addresses: endpoints.map(formatEndpoint) }, copyRights };
 }
 
 /** Where containers can ask: not this host's own loopback, and resolvers know one port only. */
@@ -123,12 +133,4 @@ function nameServerOf(dns: DnsService | undefined): NameServer | undefined {
   const listen = dns?.address();
   if (!dns || listen?.port !== 53 || listen.host.startsWith("127.") || listen.host === "::1") return undefined;
   return { address: listen.host, domain: dns.domain.text };
-}
-
-function killProcess(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // gone already, which is what was wanted
-  }
 }

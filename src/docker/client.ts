@@ -48,7 +48,7 @@ export class DockerClient implements ContainerRuntime {
   /** undefined: Docker does not have it. @throws {UserError} unavailable */
   async image(name: string): Promise<ImageConfig | undefined> {
     const response = await this.get(`/images/${name.split("/").map(encodeURIComponent).join("/")}/json`);
-    if (response.status !== 200) return undefined; // who asks Docker for it hears why
+    if (response.status === 404) return undefined;
     return decodeImage(await this.#answer(response, `inspect image '${name}'`));
   }
 

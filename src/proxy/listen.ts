@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where clients reach the proxy: sockets with the rights of Docker's own, and TCP addresses, with TLS if asked for.
-import { chmodSync, chownSync, mkdirSync, statSync, unlinkSync } from "node:fs";
+import { mkdirSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { formatIpPort } from "../net/endpoint.ts";
 import { parseIp } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { errorText, fileErrorText, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
-import { groupId, removeStaleSocket } from "../runtime/unix-socket.ts";
+import { removeStaleSocket } from "../runtime/unix-socket.ts";
 import { Connection, type ConnectionPorts } from "./connection.ts";
 import { encodeRefusal, Refusal } from "./message.ts";
 import { type Wire, type WireSlot, wireHandler } from "./wire.ts";
@@ -85,17 +85,9 @@ export class ProxyListeners implements Disposable {
     for (const connection of this.#connections) connection.stop();
   }
 
-  /** Whoever may use Docker's socket may use ours. */
-  copyRights(dockerSocket: string | undefined): void {
-    for (const path of this.#paths) {
-      try {
-        const { mode, uid, gid } = rightsOf(dockerSocket);
-        chmodSync(path, mode);
-        chownSync(path, uid, gid);
-      } catch (thrown) {
-        this.#ports.log.warn("socket of the docker proxy keeps its rights", { reason: errorText(thrown) });
-      }
-    }
+  /** Sockets that were made: whoever may use Docker's may use these. */
+  get paths(): readonly string[] {
+    return this.#paths;
   }
 
   async #unix(path: string): Promise<void> {
@@ -155,14 +147,6 @@ export class ProxyListeners implements Disposable {
 function tlsOptions({ cert, key, clientCa }: ProxyTls): Bun.TLSOptions {
   if (clientCa === undefined) return { cert, key };
   return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: true };
-}
-
-/** Docker's, or while it is not there what its packages give it. */
-function rightsOf(dockerSocket: string | undefined): { readonly mode: number; readonly uid: number; readonly gid: number } {
-  const docker = dockerSocket === undefined ? undefined : statSync(dockerSocket, { throwIfNoEntry: false });
-  if (docker?.isSocket()) return { mode: docker.mode & 0o777, uid: docker.uid, gid: docker.gid };
-  const group = groupId("docker");
-  return group === undefined ? { mode: 0o600, uid: 0, gid: 0 } : { mode: 0o660, uid: 0, gid: group };
 }
 
 function removeSocket(path: string): void {

@@ -3,7 +3,7 @@
 // after a boot. What is to be done is read from Docker each time, so nothing depends on having seen an event.
 //
 //   (unknown) ──start──▶ attaching ──▶ attached until its end
-//                            └─ fails ─▶ killed, and by its restart policy started again; found running: tried again later
+//                            └─ fails ─▶ a client started it: killed, the client hears why; else it waits on and is tried again
 import type { AttachRequest, AttachResult } from "../attach/attacher.ts";
 import { parseHostsEntry } from "../attach/hosts-file.ts";
 import type { ContainerDetails } from "../docker/details.ts";
@@ -17,6 +17,8 @@ const POLL_MS = 100;
 const POLLS = 50;
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 60_000;
+/** Containers a look asks Docker about at one time. */
+const AT_ONCE = 32;
 
 export interface StartsPorts {
   /** undefined: there is no such container. @throws {UserError} Docker does not answer, or cannot tell which one is meant */
@@ -24,8 +26,6 @@ export interface StartsPorts {
   running(): Promise<readonly { readonly id: string }[]>;
   /** Through Docker, so that no restart policy starts it again. */
   kill(id: string): Promise<void>;
-  /** Behind Docker's back, so that its restart policy counts. */
-  killProcess(pid: number): void;
   attach(request: AttachRequest, signal?: AbortSignal): Promise<AttachResult>;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,6 +45,8 @@ export class Starts implements Disposable {
   readonly #awaited = new Map<string, number>();
   #retryMs = FIRST_RETRY_MS;
   #retry: Disposable | undefined;
+  #isLooking = false;
+  #lookAgain = false;
   #isStopped = false;
 
   constructor(options: StartsOptions, ports: StartsPorts) {
@@ -93,19 +95,17 @@ export class Starts implements Disposable {
     }
   }
 
-  /** Docker tells of a start. Never throws. */
+  /** Docker tells of a start. What cannot be attached goes on waiting and is tried again. Never throws. */
   async heard(id: string): Promise<void> {
-    let details: ContainerDetails | undefined;
     try {
-      details = await this.#whenRunning(id);
+      const details = await this.#whenRunning(id);
       if (!details || this.#isStopped || !isOurs(details)) return;
       await this.#attached(details);
     } catch (thrown) {
       if (thrown instanceof InvariantError) throw thrown;
-      if (this.#isStopped || this.#awaited.has(id)) return;
-      if (!details || !(await this.#stillRuns(details).catch(() => false))) return;
-      this.#ports.log.warn("container cannot be attached, it is killed", { container: details.name, reason: errorText(thrown) });
-      this.#ports.killProcess(details.pid);
+      if (this.#isStopped || this.#awaited.has(id)) return; // who started it hears of it, and nobody else has to act
+      this.#tellWaiting(id, thrown);
+      this.#tryAgainLater();
     }
   }
 
@@ -116,22 +116,46 @@ export class Starts implements Disposable {
 
   /** Looks at everything that runs: what was started while nobody listened is attached. What cannot be is tried again later. Never throws. */
   async look(): Promise<void> {
+    this.#lookAgain = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    let failed = false;
+    while (this.#lookAgain && !this.#isStopped) {
+      this.#lookAgain = false;
+      failed = await this.#all();
+    }
+    this.#isLooking = false;
+    if (failed) this.#tryAgainLater();
+    else this.#retryMs = FIRST_RETRY_MS;
+  }
+
+  #tryAgainLater(): void {
     this.#retry?.[Symbol.dispose]();
     if (this.#isStopped) return;
-    let failed = false;
+    this.#retry = this.#ports.clock.after(this.#retryMs, () => void this.look());
+    this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 1.5);
+  }
+
+  #tellWaiting(id: string, thrown: unknown): void {
+    this.#ports.log.warn("container waits to be attached", { container: id.slice(0, 12), reason: errorText(thrown) });
+  }
+
+  /** Tells whether something could not be attached. */
+  async #all(): Promise<boolean> {
     try {
-      const running = await this.#ports.running();
-      const ids = new Set(running.map(({ id }) => id));
-      for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
-      const results = await Promise.all([...ids].map((id) => this.#found(id)));
-      failed = results.includes(false);
+      const ids = (await this.#ports.running()).map(({ id }) => id);
+      const running = new Set(ids);
+      for (const id of this.#known.keys()) if (!running.has(id)) this.#known.delete(id);
+      let failed = false;
+      for (let at = 0; at < ids.length && !this.#isStopped; at += AT_ONCE) {
+        const results = await Promise.all(ids.slice(at, at + AT_ONCE).map((id) => this.#found(id)));
+        failed ||= results.includes(false);
+      }
+      return failed;
     } catch (thrown) {
-      if (!(thrown instanceof UserError)) throw thrown; // Docker is away; its return is told
+      if (thrown instanceof UserError) return false; // Docker is away; its return is told
+      throw thrown;
     }
-    if (failed && !this.#isStopped) {
-      this.#retry = this.#ports.clock.after(this.#retryMs, () => void this.look());
-      this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 1.5);
-    } else this.#retryMs = FIRST_RETRY_MS;
   }
 
   async #found(id: string): Promise<boolean> {
@@ -141,7 +165,7 @@ export class Starts implements Disposable {
       return true;
     } catch (thrown) {
       if (thrown instanceof InvariantError) throw thrown;
-      this.#ports.log.warn("container waits to be attached", { container: id.slice(0, 12), reason: errorText(thrown) });
+      this.#tellWaiting(id, thrown);
       return false;
     }
   }
@@ -169,7 +193,8 @@ export class Starts implements Disposable {
 
   async #attach(details: ContainerDetails): Promise<void> {
     const { noMulticastRoute, noRewriteHosts, withoutDns } = this.#options;
-    const addresses = wantedAddresses(details.networkMode, details.environment, { noDefaultIpalloc: false }) ?? [];
+    const addresses = wantedAddresses(details.networkMode, details.environment, { noDefaultIpalloc: false });
+    if (!addresses) return; // made past the proxy, of an image of ours
     const { warnings } = await this.#ports.attach({
       target: `container:${details.id}`,
       addresses,

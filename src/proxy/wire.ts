@@ -113,7 +113,7 @@ export class Wire {
   finish(): void {
     this.end();
     if (this.#isClosed || this.#linger) return;
-    this.#linger = this.#clock.after(LINGER_MS, () => this.destroy());
+    this.#linger = this.#clock.after(LINGER_MS, () => this.#close());
     void this.#discard();
   }
   destroy(): void {
@@ -123,7 +123,12 @@ export class Wire {
 
   async #discard(): Promise<void> {
     while ((await this.read()) !== undefined);
-    if (this.#backlog.length === 0) this.destroy();
+    if (this.#backlog.length === 0) this.#close();
+  }
+  /** What the kernel still holds is sent, unlike after `destroy`: who reads slowly gets all of it. */
+  #close(): void {
+    if (!this.#isClosed) this.#socket.end();
+    this.closed();
   }
 
   /** From Bun: the kernel takes bytes again. */

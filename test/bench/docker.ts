@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MOUNT_CGROUPS } from "../support/cgroups.ts";
 import { must } from "../support/command.ts";
 import type { Lab } from "../support/lab.ts";
 import { type Host, Place } from "../support/lab-host.ts";
@@ -34,17 +35,6 @@ class DockerContainer extends Place {
     return ["nsenter", "-t", `${this.#pid}`, "-n", "--", ...command];
   }
 }
-
-/** Control groups as Docker looks for them; the lab hides the machine's. */
-const MOUNT_CGROUPS = `
-if [ "$(stat -fc %T /proc/1/root/sys/fs/cgroup)" = cgroup2fs ]; then
-  mount -t cgroup2 cgroup2 /sys/fs/cgroup
-else
-  for controller in $(awk '!/^#/ && $4 == 1 && $2 > 0 { print $1 }' /proc/cgroups); do
-    mkdir -p /sys/fs/cgroup/$controller
-    mount -t cgroup -o $controller cgroup /sys/fs/cgroup/$controller
-  done
-fi`;
 
 async function docker(host: Host, ...words: readonly string[]): Promise<string> {
   return (await host.must(["docker", ...words], { deadlineMs: 60_000 })).trim();

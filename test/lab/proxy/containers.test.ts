@@ -66,7 +66,7 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
     await world.must(["network", "create", "other"]);
     await all(
       world.sleeper("plain"),
-      world.sleeper("blank", ...cidr("")),
+      world.must(["run", "-d", "--stop-timeout=0", "--name", "blank", ...cidr(""), `${IMAGE}:latest`, "sleep", "600"]),
       world.sleeper("chosen", ...cidr("10.41.0.1/24 ip:10.42.0.1/24")),
       world.sleeper("within", ...cidr("net:10.40.9.0/24 10.41.0.2/24")),
       world.sleeper("off", ...cidr("none")),

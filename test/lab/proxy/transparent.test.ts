@@ -169,15 +169,14 @@ done
 mkdir client && cp ca.pem client/ca.pem && cp client.pem client/cert.pem && cp client-key.pem client/key.pem`;
     await must(["sh", "-c", make]);
     await world.host.mustWeave("stop");
-    const files = [
-      "--tlscacert",
-      join(certs, "ca.pem"),
-      "--tlscert",
-      join(certs, "server.pem"),
-      "--tlskey",
-      join(certs, "server-key.pem"),
-    ];
-    await world.launch("--ipalloc-range", "10.40.0.0/16", "-H", `tcp://127.0.0.1:${TCP}`, "--tlsverify", ...files);
+    // Docker's own TLS address is one of socat's before its socket.
+    const listen = `OPENSSL-LISTEN:2376,bind=127.0.0.1,reuseaddr,fork,cert=${certs}/server.pem,key=${certs}/server-key.pem,cafile=${certs}/ca.pem,verify=1`;
+    world.host.background(["socat", listen, `UNIX-CONNECT:${world.engine.socket}`]);
+    await world.launch(
+      ...["--ipalloc-range", "10.40.0.0/16", "-H", `tcp://127.0.0.1:${TCP}`, "--tlsverify", "--tlscacert", join(certs, "ca.pem")],
+      ...["--tlscert", join(certs, "server.pem"), "--tlskey", join(certs, "server-key.pem")],
+      ...["--docker-api", "tcp://127.0.0.1:2376", "--docker-tls-verify", "--docker-cert-path", join(certs, "client")],
+    );
     const client = (...words: readonly string[]) =>
       world.host.run(["docker", "-H", `tcp://127.0.0.1:${TCP}`, ...words], { env: { DOCKER_CERT_PATH: join(certs, "client") } });
     const served = await client("--tlsverify", "run", "--rm", IMAGE, "ip", "link", "show", "ethwe");
