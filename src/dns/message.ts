@@ -118,10 +118,15 @@ function anyNameEnd(bytes: Uint8Array, start: number): number | undefined {
   return undefined;
 }
 
-/** One record of an answer about the question's own name. */
-export interface Answer {
+/** Records of one type about the question's own name. */
+export interface Answers {
   readonly type: number;
+  /** What they say, one after the other. */
   readonly data: Uint8Array;
+  /** Bytes of each. */
+  readonly size: number;
+  /** Which of them comes first; the others follow in a circle. */
+  readonly first: number;
 }
 export interface AnswerOptions {
   readonly rcode: number;
@@ -132,30 +137,43 @@ export interface AnswerOptions {
 }
 
 const OPT_BYTES = 11;
+/** Of a record before its data. */
+const RECORD_BYTES = 12;
 
 /** The answer to a request that was read. Takes nothing over. */
 export function writeAnswer(
   request: Uint8Array,
   question: Question,
-  answers: readonly Answer[],
+  answers: readonly Answers[],
   options: AnswerOptions,
 ): Uint8Array {
   const hasEdns = question.ednsBytes !== undefined;
   const room = options.limitBytes - question.end - (hasEdns ? OPT_BYTES : 0);
   let used = 0;
   let count = 0;
-  for (const { data } of answers) {
-    if (used + 12 + data.length > room) break;
-    used += 12 + data.length;
-    count++;
+  let wanted = 0;
+  for (const { data, size } of answers) {
+    const length = RECORD_BYTES + size;
+    const those = data.length / size;
+    const fitting = wanted > count ? 0 : Math.max(0, Math.min(those, Math.floor((room - used) / length)));
+    wanted += those;
+    count += fitting;
+    used += fitting * length;
   }
   const reply = new Uint8Array(question.end + used + (hasEdns ? OPT_BYTES : 0));
   for (let at = 0; at < question.end; at++) reply[at] = request[at]!; // so few bytes that a view for `set` costs more
-  const cut = count < answers.length ? FLAG.truncated : 0;
+  const cut = count < wanted ? FLAG.truncated : 0;
   const authority = options.authoritative ? FLAG.authoritative : 0;
   writeHeader(reply, (question.flags & FLAG.wanted) | cut | authority | options.rcode, [1, count, hasEdns ? 1 : 0]);
   let at = question.end;
-  for (let index = 0; index < count; index++) at = writeRecord(reply, at, answers[index]!, options.ttlSeconds);
+  const end = at + used;
+  for (const group of answers) {
+    const { length } = group.data;
+    for (let from = group.first * group.size, told = 0; told < length && at < end; told += group.size) {
+      at = writeRecord(reply, at, group, from, options.ttlSeconds);
+      from = (from + group.size) % length;
+    }
+  }
   if (hasEdns) writeOpt(reply, at);
   return reply;
 }
@@ -178,7 +196,7 @@ function writeHeader(reply: Uint8Array, flags: number, counts: readonly [number,
   reply[11] = counts[2];
 }
 
-function writeRecord(reply: Uint8Array, start: number, { type, data }: Answer, ttlSeconds: number): number {
+function writeRecord(reply: Uint8Array, start: number, { type, data, size }: Answers, from: number, ttlSeconds: number): number {
   let at = start;
   const put = (value: number): void => {
     reply[at++] = value >>> 8;
@@ -189,9 +207,9 @@ function writeRecord(reply: Uint8Array, start: number, { type, data }: Answer, t
   put(CLASS_IN);
   put(ttlSeconds >>> 16);
   put(ttlSeconds & 0xffff);
-  put(data.length);
-  for (let index = 0; index < data.length; index++) reply[at + index] = data[index]!;
-  return at + data.length;
+  put(size);
+  for (let index = 0; index < size; index++) reply[at + index] = data[from + index]!;
+  return at + size;
 }
 
 /** Root name, type, our payload size; no extended code, version 0, no options. */

@@ -4,7 +4,7 @@
 import type { Random } from "../runtime/random.ts";
 import type { Addresses, Directory } from "./directory.ts";
 import {
-  type Answer,
+  type Answers,
   CLASS_IN,
   EDNS_BYTES,
   MESSAGE_MAX,
@@ -29,7 +29,9 @@ export type Verdict =
 export type Outcome = "answered" | "no-data" | "no-name" | "malformed" | "refused";
 
 const CLASS_ANY = 255;
-const NO_ANSWERS: readonly Answer[] = [];
+const NO_ANSWERS: readonly Answers[] = [];
+const A_BYTES = 4;
+const AAAA_BYTES = 16;
 
 export class Zone {
   readonly #directory: Directory;
@@ -65,7 +67,7 @@ export class Zone {
   #named(request: Uint8Array, question: Question, transport: Transport, key: NameKey): Verdict {
     const addresses = this.#directory.addresses(key);
     if (!addresses) return this.#reply(request, question, transport, { rcode: RCODE.noName, outcome: "no-name" });
-    const answers = this.#rotated(recordsOf(addresses, question.type));
+    const answers = this.#answersOf(addresses, question.type);
     const outcome = answers.length > 0 ? "answered" : "no-data";
     return this.#reply(request, question, transport, { rcode: RCODE.ok, outcome, answers });
   }
@@ -79,22 +81,28 @@ export class Zone {
     }
     const name = reverse.address && this.#directory.nameOf(reverse.address);
     if (name === undefined) return undefined;
-    const answers = [{ type: TYPE.ptr, data: wireName({ text: name }) }];
+    const data = wireName({ text: name });
+    const answers = [{ type: TYPE.ptr, data, size: data.length, first: 0 }];
     return this.#reply(request, question, transport, { rcode: RCODE.ok, outcome: "answered", answers });
   }
 
+  #answersOf({ a, aaaa }: Addresses, type: number): readonly Answers[] {
+    const answers: Answers[] = [];
+    if (a.length > 0 && (type === TYPE.a || type === TYPE.any)) answers.push(this.#rotated(TYPE.a, a, A_BYTES));
+    if (aaaa.length > 0 && (type === TYPE.aaaa || type === TYPE.any)) answers.push(this.#rotated(TYPE.aaaa, aaaa, AAAA_BYTES));
+    return answers;
+  }
+
   /** Clients tend to take the first: each has its turn. */
-  #rotated(answers: readonly Answer[]): readonly Answer[] {
-    if (answers.length < 2) return answers;
-    const first = this.#random.below(answers.length);
-    return [...answers.slice(first), ...answers.slice(0, first)];
+  #rotated(type: number, data: Uint8Array, size: number): Answers {
+    return { type, data, size, first: data.length === size ? 0 : this.#random.below(data.length / size) };
   }
 
   #reply(
     request: Uint8Array,
     question: Question,
     transport: Transport,
-    content: { readonly rcode: number; readonly outcome: Outcome; readonly answers?: readonly Answer[] },
+    content: { readonly rcode: number; readonly outcome: Outcome; readonly answers?: readonly Answers[] },
   ): Verdict {
     const { rcode, outcome, answers = NO_ANSWERS } = content;
     const bytes = writeAnswer(request, question, answers, {
@@ -111,10 +119,4 @@ export class Zone {
 export function limitOf({ ednsBytes }: Question, transport: Transport): number {
   if (transport === "tcp") return MESSAGE_MAX;
   return ednsBytes === undefined ? UDP_BYTES : Math.max(UDP_BYTES, Math.min(ednsBytes, EDNS_BYTES));
-}
-
-function recordsOf({ a, aaaa }: Addresses, type: number): readonly Answer[] {
-  if (type === TYPE.a) return a;
-  if (type === TYPE.aaaa) return aaaa;
-  return type === TYPE.any ? [...a, ...aaaa] : NO_ANSWERS;
 }

@@ -447,7 +447,9 @@ export class Allocator implements Disposable {
 
   #undecided(): readonly PeerName[] {
     const { reclaimAfterMs } = this.#options;
-    return reclaimAfterMs > 0 ? this.#absence.undecided(this.#ports.clock.now(), reclaimAfterMs) : [];
+    if (reclaimAfterMs === 0) return [];
+    const peers = this.#ports.peers(); // somebody may have come back since the last look
+    return this.#absence.undecided(this.#ports.clock.now(), reclaimAfterMs).filter((peer) => !peers.has(peer));
   }
 
   #learnNames(): void {

@@ -100,7 +100,8 @@ export class Founding implements Disposable {
   /** What others say; returns what was new. */
   merge(theirs: Votes): Votes {
     if (this.#isOver) return new Map();
-    const known = new Map([...theirs].filter(([peer]) => this.#votes.has(peer) || this.#votes.size < PEERS_MAX));
+    const isFull = this.#votes.size >= PEERS_MAX;
+    const known = isFull ? new Map([...theirs].filter(([peer]) => this.#votes.has(peer))) : theirs;
     const { votes, fresh } = mergeVotes(this.#votes, known);
     if (fresh.size === 0) return fresh;
     this.#votes = votes;
@@ -120,14 +121,16 @@ export class Founding implements Disposable {
   }
 
   #consider(): void {
-    if (this.isElector) {
-      // A proposer that is a quorum by itself promises, accepts and decides in one go.
-      for (let next = think(this.#votes, this.#self, this.quorum); next !== this.ownVote; ) {
-        this.#change(next);
-        next = think(this.#votes, this.#self, this.quorum);
-      }
+    if (!this.isElector) return; // observers may be wrong about the quorum
+    // While everybody only shows himself there is nothing to think about, and it would be done for each of them by each of them.
+    if (![...this.#votes.values()].some((vote) => vote.promised)) return;
+    const { quorum } = this; // costs a look at all peers
+    // A proposer that is a quorum by itself promises, accepts and decides in one go.
+    for (let next = think(this.#votes, this.#self, quorum); next !== this.ownVote; ) {
+      this.#change(next);
+      next = think(this.#votes, this.#self, quorum);
     }
-    const founders = this.isElector ? decided(this.#votes, this.quorum) : undefined; // observers may be wrong about the quorum
+    const founders = decided(this.#votes, quorum);
     if (founders) this.#finish(founders, this.ownVote.promised?.proposer === this.#self);
   }
 

@@ -7,6 +7,7 @@ import { Lab } from "../support/lab.ts";
 import type { Host } from "../support/lab-host.ts";
 import { waitFor } from "../support/wait.ts";
 import { launch, statusOf, waitForMesh } from "../support/weave.ts";
+import { atHome, resolvesTo } from "./dns/ask.ts";
 
 const HOSTS = 5;
 const AT_ONCE = 40;
@@ -59,6 +60,8 @@ test.concurrent(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} 
   const hosts = await lab.addHosts(...Array.from({ length: HOSTS }, (_, index) => `h${index + 1}`));
   await lab.connect(hosts);
   const flags = (host: Host): string[] => [
+    "--dns-listen-address",
+    "127.0.0.1:53",
     "--ipalloc-init",
     `consensus=${HOSTS}`,
     ...(host === hosts[0] ? [] : [hosts[0]!.address]),
@@ -76,14 +79,16 @@ test.concurrent(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} 
     const answers = hosts.map((host) => names.map((name) => attach(host, name)));
     await Promise.any(answers[hosts.indexOf(victim)]!);
     await victim.killDaemon();
+    await namespaces(victim, "delete", living); // nobody sees them go
     await launch(victim, ...flags(victim));
     const given = await Promise.all(answers.flat());
     attached += given.length;
-    const present = hosts.flatMap((host) => addressesIn(host, [...living, ...names]));
-    expect(present.length).toBe(HOSTS * (living.length + names.length));
+    const others = hosts.filter((host) => host !== victim);
+    const present = [...others.flatMap((host) => addressesIn(host, [...living, ...names])), ...addressesIn(victim, names)];
+    expect(present.length).toBe((HOSTS - 1) * living.length + HOSTS * names.length);
     expect(new Set(present).size).toBe(present.length);
     expect(present).toEqual(expect.arrayContaining(given));
-    await Promise.all(hosts.map((host) => namespaces(host, "delete", living)));
+    await Promise.all(others.map((host) => namespaces(host, "delete", living)));
     living = names;
   }
   await Promise.all(hosts.map((host) => namespaces(host, "delete", living)));
@@ -97,6 +102,10 @@ test.concurrent(`${HOSTS * AT_ONCE * ROUNDS} containers come and go on ${HOSTS} 
     { deadlineMs: 60_000, everyMs: 200 },
   );
   expect((await Promise.all(hosts.map((host) => host.mustWeave("ps")))).join("")).toBe("");
+  // Names work as before.
+  const last = await attach(hosts[0]!, (await hosts[0]!.container("last")).name);
+  await Promise.all(hosts.map((host) => resolvesTo(atHome(host), "last.weave.local", [last])));
+  expect((await Promise.all(hosts.map(statusOf))).map(({ dns }) => dns?.entries)).toEqual(hosts.map(() => 1));
 }, 240_000);
 
 async function sharesSeenBy(host: Host): Promise<string> {

@@ -138,6 +138,48 @@ describe("a peer's names", () => {
   });
 });
 
+test("what can be looked up is what was added and not removed, by any holder, whatever the case and the order", () => {
+  const names = ["web.weave.local.", "WEB.weave.local.", "db.weave.local."];
+  const addresses = ["10.32.0.1", "10.32.0.2", "fd00::1"].map(ip);
+  const change = fc.record({
+    holder: fc.constantFrom("1", "2"),
+    name: fc.constantFrom(...names),
+    container: fc.constantFrom("c", "d"),
+    address: fc.constantFrom(...addresses),
+    add: fc.boolean(),
+    look: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
+      const directory = new Directory();
+      const held = new Map<string, Entry>();
+      for (const { holder, add, look, ...entry } of changes) {
+        if (add) directory.add(holder, entry);
+        else directory.remove(holder, entry);
+        if (add) held.set(`${holder} ${entryKey(entry)}`, entry);
+        else held.delete(`${holder} ${entryKey(entry)}`);
+        if (!look) continue;
+        const all = [...held.values()];
+        for (const name of names) {
+          const wanted = new Set(all.filter((one) => one.name.toLowerCase() === name.toLowerCase()).map((one) => one.address));
+          const { a, aaaa } = directory.addresses(parseName(name)!.key) ?? { a: [], aaaa: [] };
+          const found = [0, 4].filter((at) => at < a.length).map((at) => a.slice(at, at + 4).join("."));
+          expect(found.sort()).toEqual([...wanted].filter((one) => one.includes(".")).sort());
+          expect(aaaa.length).toBe(wanted.has(ip("fd00::1")) ? 16 : 0);
+        }
+        for (const address of addresses) {
+          const first = all
+            .filter((one) => one.address === address)
+            .map((one) => one.name.toLowerCase())
+            .sort()[0];
+          expect(directory.nameOf(address)?.toLowerCase()).toBe(first);
+        }
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
 describe("hostile bytes", () => {
   const anything = fc.anything({ withBigInt: false, withTypedArray: true, maxDepth: 4 });
   const refusedOr = (run: () => unknown): void => {

@@ -395,6 +395,7 @@ test("of two neither takes over from the other, dead or cut off, and says so; wi
   await world.run(1_000);
   expect(more.every((one) => one.lease)).toBe(true);
   b.group = 0;
+  expect([undecided(a), undecided(b)]).toEqual([[], []]);
   await world.run(10_000);
   expect([undecided(a), undecided(b), world.faults()]).toEqual([[], [], []]);
   world.remove(b);

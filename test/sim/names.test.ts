@@ -59,7 +59,7 @@ class NamedHost {
   }
   resolves(name: string): number {
     this.look();
-    return this.names.directory.addresses(parseName(`${name}.weave.local`)!.key)?.a.length ?? 0;
+    return (this.names.directory.addresses(parseName(`${name}.weave.local`)!.key)?.a.length ?? 0) / 4; // bytes of an address
   }
 }
 

@@ -37,7 +37,7 @@ function peer(stored: readonly Entry[] = []) {
     },
   });
   const hear = (delta: OriginDelta) => state.handler!.merge(OTHER, encodeDeltas([delta]));
-  const count = (name: string): number => names.directory.addresses(parseName(`${name}.weave.local`)!.key)?.a.length ?? 0;
+  const count = (name: string): number => (names.directory.addresses(parseName(`${name}.weave.local`)!.key)?.a.length ?? 0) / 4; // bytes of an address
   return { names, told, written, state, hear, count };
 }
 
