@@ -9,6 +9,7 @@
 //   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
+//   service  the packaged service on real hosts     --times N --idle SECONDS
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
 import { benchDns } from "./dns.ts";
@@ -17,6 +18,7 @@ import { benchIpam } from "./ipam.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
+import { benchService } from "./service.ts";
 import { benchSleeve } from "./sleeve.ts";
 
 const { values, positionals } = parseArgs({
@@ -60,8 +62,10 @@ async function main(): Promise<boolean> {
       return await benchConnect(Number(values.times ?? "10"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
+    case "service":
+      return await benchService({ times: Number(values.times ?? "10"), idleSeconds: Number(values.idle) });
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect or start`);
+      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start or service`);
       process.exit(2);
   }
 }
