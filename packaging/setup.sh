@@ -91,12 +91,12 @@ case "$job" in
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}" "${PACKAGE[@]}" "${HOSTS[@]}") ;;
   package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
-  hosts) needs=("${HOSTS[@]}") ;;
+  hosts | debian13) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, vm, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, debian13, vm, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -210,6 +210,17 @@ make_host() {
   mv "$archive.unfinished.tar" "$archive"
 }
 
+# The next release, for the test that the same package lives there.
+make_debian13() {
+  local archive=dist/hosts/debian13.tar
+  [[ ! -e "$archive" ]] || return 0
+  echo "setup: making $archive, a root file system of Debian 13" >&2
+  local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8t64,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
+  mkdir -p "$(dirname "$archive")"
+  mmdebstrap --quiet --variant=minbase --include="$include" trixie "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system of Debian 13"
+  mv "$archive.unfinished.tar" "$archive"
+}
+
 # systemd-resolved for one test. Unpacked, not installed: installed it would take over this machine's resolv.conf.
 fetch_resolved() {
   [[ -e "$RESOLVED_DIRECTORY/lib/systemd/systemd-resolved" ]] && return 0
@@ -230,7 +241,9 @@ finish() {
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
+      bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2
       ;;
+    debian13) make_debian13 ;;
   esac
 }
 

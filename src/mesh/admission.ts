@@ -47,7 +47,8 @@ const COLLISION = "peer names collision";
 const CLONE = "cloned identity";
 const REVOKED = "revoked key";
 export const DUPLICATE_REASON = "duplicate connection";
-const FINAL = [SELF_REASON, COLLISION, CLONE, REVOKED];
+/** Not a collision or a clone: it is mended at the other machine of the two, and the one that was right all the time has to come back by itself. */
+const FINAL = [SELF_REASON, REVOKED];
 
 /** Whether a refusal in the other end's words is one of those that dialling again cannot change. */
 export function isFinalReason(reason: string): boolean {
@@ -62,7 +63,7 @@ export function decideAdmission(facts: AdmissionFacts): Admission {
   const { self, newcomer, session, elsewhere } = facts;
   if (newcomer.uid === self.uid && newcomer.key === self.key) return { verdict: "self" };
   if (facts.isRevoked) return { verdict: "refuse", reason: revokedReason(newcomer), isFinal: true };
-  if (newcomer.name === self.name) return { verdict: "refuse", reason: conflictReason(self, newcomer), isFinal: true };
+  if (newcomer.name === self.name) return { verdict: "refuse", reason: conflictReason(self, newcomer), isFinal: false };
   if (session) return facts.verified ? { verdict: "take" } : decideAgainstSession(newcomer, session);
   if (elsewhere && !sameLife(elsewhere, newcomer) && !facts.verified) {
     return { verdict: "ask", suspicion: "conflict", reason: conflictReason(elsewhere, newcomer) };

@@ -172,9 +172,8 @@ export class Neighbours {
       link.refuse(DUPLICATE_REASON);
       report({ kind: "duplicate", peer: link.hello.name });
     } else {
-      const isFinal = admission.suspicion === "conflict";
-      if (isFinal) this.#ports.conflict(link.hello.name, admission.reason);
-      this.#refuse(link, admission.reason, isFinal, report);
+      if (admission.suspicion === "conflict") this.#ports.conflict(link.hello.name, admission.reason);
+      this.#refuse(link, admission.reason, false, report);
     }
   }
 

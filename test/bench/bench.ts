@@ -10,6 +10,7 @@
 //   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
 //   proxy    docker run through the API proxy       --times N
+//   service  the packaged service on real hosts     --times N --idle SECONDS
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
 import { benchDns } from "./dns.ts";
@@ -19,6 +20,7 @@ import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
 import { benchProxy } from "./proxy.ts";
+import { benchService } from "./service.ts";
 import { benchSleeve } from "./sleeve.ts";
 
 const { values, positionals } = parseArgs({
@@ -64,8 +66,12 @@ async function main(): Promise<boolean> {
       return await benchProxy(Number(values.times ?? "30"));
     case "start":
       return benchStart(Number(values.times ?? "50"));
+    case "service":
+      return await benchService({ times: Number(values.times ?? "10"), idleSeconds: Number(values.idle) });
     default:
-      console.error(`bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start or proxy`);
+      console.error(
+        `bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start, proxy or service`,
+      );
       process.exit(2);
   }
 }

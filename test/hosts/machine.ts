@@ -19,6 +19,10 @@ const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** What a container may not do by default and a switch in BPF needs. */
 const CALLS = "bpf add_key keyctl perf_event_open @raw-io @module";
 
+const DEBIAN_13_ARCHIVE = new URL("../../dist/hosts/debian13.tar", import.meta.url).pathname;
+/** Machines of Debian 13 can be booted too. */
+export const HAS_DEBIAN_13 = existsSync(DEBIAN_13_ARCHIVE);
+
 /** Why there can be no hosts here; undefined: there can. */
 export function whyNoHosts(kind: Kind = "base"): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
@@ -70,6 +74,30 @@ export class Machines implements AsyncDisposable {
     return this.#machines;
   }
 
+  /** One more, of Debian 13. */
+  async addDebian13(name: string): Promise<Machine> {
+    const base = join(this.#directory, "debian13");
+    mkdirSync(base);
+    await must(["tar", "-C", base, "-xf", DEBIAN_13_ARCHIVE], { deadlineMs: 60_000 });
+    return await this.#add(name, base);
+  }
+
+  /** One more, booted from a copy of the other's disk as it is now: with its identity, machine id, host name. */
+  async addCopyOf(original: Machine, name: string): Promise<Machine> {
+    const directory = join(this.#directory, name);
+    mkdirSync(directory);
+    await must(["cp", "-a", join(this.#directory, original.name, "upper"), directory], { deadlineMs: 60_000 });
+    return await this.#add(name, this.#base);
+  }
+
+  async #add(name: string, base: string): Promise<Machine> {
+    const place = { directory: join(this.#directory, name), base, bridge: this.#bridge, kind: "base" as const };
+    const machine = new Machine(name, `192.168.48.${11 + this.#machines.length}`, place);
+    this.#machines.push(machine);
+    await machine.boot();
+    return machine;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#machines.map((machine) => machine.remove()));
     await run(["ip", "link", "del", this.#bridge]);
@@ -108,11 +136,10 @@ export class Machine {
   async boot(): Promise<void> {
     const [root, upper, work] = ["root", "upper", "work"].map((part) => join(this.#directory, part)) as [string, string, string];
     if (!existsSync(root)) {
+      const isCopy = existsSync(upper);
       for (const path of [root, upper, work]) mkdirSync(path, { recursive: true });
       await must(["mount", "-t", "overlay", "overlay", "-o", `lowerdir=${this.#base},upperdir=${upper},workdir=${work}`, root]);
-      writeFileSync(join(root, "etc/hostname"), `${this.name}\n`);
-      writeFileSync(join(root, "etc/hosts"), `127.0.0.1 localhost ${this.name}\n`);
-      writeFileSync(join(root, "etc/machine-id"), `${crypto.randomUUID().replaceAll("-", "")}\n`);
+      if (!isCopy) this.#settle(root);
     }
     const flags = [`--machine=${this.#link}`, `--hostname=${this.name}`, "--boot", "--private-network", "--register=no"];
     const more = ["--keep-unit", "--capability=all", "--resolv-conf=off", "--timezone=off", `--system-call-filter=${CALLS}`];
@@ -144,6 +171,13 @@ export class Machine {
     );
     await this.sh("systemctl enable --quiet --now docker.service");
     await this.sh(`tar -C /usr/share/weave-test/image -c . | docker import - ${IMAGE} >/dev/null`);
+  }
+
+  /** What tells a host from others of its base. */
+  #settle(root: string): void {
+    writeFileSync(join(root, "etc/hostname"), `${this.name}\n`);
+    writeFileSync(join(root, "etc/hosts"), `127.0.0.1 localhost ${this.name}\n`);
+    writeFileSync(join(root, "etc/machine-id"), `${crypto.randomUUID().replaceAll("-", "")}\n`);
   }
 
   /** Powers off and boots again, as after a failure of the kernel: nothing of it lasts but the disk. */

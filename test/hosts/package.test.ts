@@ -6,14 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../support/command.ts";
 import { waitFor } from "../support/wait.ts";
-import { type Machine, Machines, whyNoHosts } from "./machine.ts";
+import { HAS_DEBIAN_13, type Machine, Machines, whyNoHosts } from "./machine.ts";
 
 const why = whyNoHosts();
 const VERSIONS = ["3.0.0~alpha.1", "3.0.0~alpha.2"] as const;
 const [OLDER, NEWER] = VERSIONS;
 
 /** What of a host weave may change; everything else must be as before when it has gone. */
-const STATE = `ip -d -o link show | sed -E 's/^[0-9]+: //; s/qlen [0-9]+//'; ip -4 route; ip -6 rule; nft list ruleset; find /sys/fs/bpf -mindepth 1
+const STATE = `ip -d -o link show | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/qlen [0-9]+//'; ip -4 route; ip -6 rule; nft list ruleset; find /sys/fs/bpf -mindepth 1
   find /etc /run/weave /var/lib/weave /usr -xdev -newermt '2000-01-01' -path '*weave*' 2>/dev/null; getent group weave || true`;
 
 const hosts = why === undefined ? describe : () => undefined;
@@ -62,7 +62,7 @@ hosts("the package", () => {
   }
 
   test("installs what a service needs, and starts nothing by itself", async () => {
-    await Promise.all(machines.all.map((machine) => install(machine, OLDER)));
+    await Promise.all([h1, h2].map((machine) => install(machine, OLDER)));
     expect((await h1.run("systemctl is-active weave")).stdout.trim()).toBe("inactive");
     expect(await h1.sh("getent group weave")).toMatch(/^weave:/);
     expect(await h1.sh("stat -c '%a %U' /var/lib/weave /etc/weave/weave.toml")).toBe("700 root\n600 root\n");
@@ -154,6 +154,115 @@ hosts("the package", () => {
     await h1.sh(`printf 'nickname = "first"\\n' >/etc/weave/weave.toml; systemctl restart weave`);
     expect(await h1.sh("weave status")).toContain("(first)");
     await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("systemctl reload takes over weave.toml, and fails with the reason when it cannot be used", async () => {
+    await h1.sh(`printf 'nickname = "first"\nlog-level = "debug"\n' >/etc/weave/weave.toml; systemctl reload weave`);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toContain("taken over: log-level");
+    await h1.sh(`printf 'nickname = "first"\nlog-level = "loud"\n' >/etc/weave/weave.toml`);
+    expect((await h1.run("systemctl reload weave")).code).not.toBe(0);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toContain("invalid value 'loud' for 'log-level'");
+    expect(await h1.sh("systemctl is-active weave")).toBe("active\n");
+    await h1.sh(`printf 'nickname = "first"\n' >/etc/weave/weave.toml; kill -HUP $(systemctl show -p MainPID --value weave)`);
+    await waitFor("the signal's reload", async () =>
+      /reloaded changed=log-level/.test(await h1.sh("journalctl -u weave -n 20 -o cat")),
+    );
+  });
+
+  test("a password comes as a credential, and is in no output", async () => {
+    const secret = "a-word-that-is-nowhere-else";
+    for (const machine of machines.all) {
+      await machine.sh(`umask 077; echo ${secret} >/etc/weave/password; mkdir -p /etc/systemd/system/weave.service.d
+        printf '[Service]\\nLoadCredential=weave.password:/etc/weave/password\\n' >/etc/systemd/system/weave.service.d/password.conf
+        systemctl daemon-reload; systemctl restart weave`);
+    }
+    await waitUntilReached(h2, "10.32.9.1");
+    expect(await h1.sh("weave status connections")).toMatch(/encrypted/);
+    const outputs =
+      "weave report; weave doctor --json; weave status; weave status --json; curl -s 127.0.0.1:6782/metrics; journalctl -u weave; cat /proc/$(systemctl show -p MainPID --value weave)/environ";
+    expect((await h1.run(outputs)).stdout).not.toContain(secret);
+    for (const machine of machines.all) {
+      await machine.sh(
+        "rm -r /etc/systemd/system/weave.service.d /etc/weave/password; systemctl daemon-reload; systemctl restart weave",
+      );
+    }
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("doctor sees who else configures its links, and a unit that forbids the compiler; both have nothing to say without", async () => {
+    const bad = async (id: string): Promise<string> =>
+      (await h1.run("weave doctor")).stdout
+        .split("\n")
+        .find((line) => /^(error|warning)/.test(line) && line.includes(` ${id} `)) ?? "";
+    expect([await bad("managers"), await bad("jit")]).toEqual(["", ""]);
+    await h1.sh(
+      "printf '[Match]\\nName=weave\\n[Network]\\nLinkLocalAddressing=no\\nKeepConfiguration=yes\\n' >/etc/systemd/network/00-all.network; systemctl start systemd-networkd; networkctl reload",
+    );
+    await waitFor("doctor to tell", async () => /systemd-networkd configures weave/.test(await bad("managers")), {
+      everyMs: 200,
+    });
+    await h1.sh("rm /etc/systemd/network/00-all.network; networkctl reload");
+    await waitFor("doctor to be content", async () => (await bad("managers")) === "", { everyMs: 200 });
+    await h1.sh(
+      "mkdir -p /run/systemd/system/weave.service.d; printf '[Service]\\nMemoryDenyWriteExecute=yes\\n' >/run/systemd/system/weave.service.d/mdwe.conf; systemctl daemon-reload",
+    );
+    expect((await h1.run("systemctl restart weave")).code).not.toBe(0);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toMatch(/take out MemoryDenyWriteExecute/);
+    expect(await bad("jit")).toContain("weave.service has MemoryDenyWriteExecute=yes");
+    expect(await bad("service")).toContain("weave.service is ");
+    await h1.sh("rm -r /run/systemd/system/weave.service.d; systemctl daemon-reload; systemctl restart weave");
+    expect([await bad("jit"), await bad("service")]).toEqual(["", ""]);
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("a host booted from a copy of another's disk is found out on both, and reset gives it an identity of its own", async () => {
+    const copy = await machines.addCopyOf(h2, "h3");
+    const told = async (machine: Machine) => (await machine.run("weave doctor")).stdout;
+    for (const machine of [h1, copy]) {
+      const { found: words } = await waitFor(
+        `${machine.name} to tell`,
+        async () => /^error +identity +(.*)$/m.exec(await told(machine)),
+        {
+          deadlineMs: 20_000,
+          everyMs: 200,
+        },
+      );
+      expect(words[1]).toContain("cloned identity");
+    }
+    await waitUntilReached(h1, "10.32.9.2"); // the original goes on
+    await copy.sh("weave reset --force; hostnamectl set-hostname h3 2>/dev/null || hostname h3; systemctl start weave");
+    await copy.sh(`weave connect ${h1.address}; weave expose 10.32.9.3/24`);
+    await waitUntilReached(copy, "10.32.9.1");
+    expect(await told(copy)).not.toContain("cloned identity");
+    await waitFor(
+      "the original to have its connection",
+      async () => /established/.test(await h2.sh("weave status connections")),
+      {
+        deadlineMs: 90_000, // the longest pause between two attempts is a minute
+        everyMs: 200,
+      },
+    );
+    await copy.sh("weave reset --force");
+  });
+
+  test.skipIf(!HAS_DEBIAN_13)("the same package on Debian 13, in one network with Debian 12", async () => {
+    const next = await machines.addDebian13("h4");
+    await next.put(join(directory, `weave_${NEWER}_amd64.deb`), `/root/${NEWER}.deb`);
+    const before = await next.sh(STATE);
+    await install(next, NEWER);
+    await next.sh(`systemctl enable --now weave; weave connect ${h1.address}; weave expose 10.32.9.4/24`);
+    await waitUntilReached(next, "10.32.9.1");
+    await waitUntilReached(h1, "10.32.9.4");
+    expect((await next.run("systemd-analyze verify --man=no /usr/lib/systemd/system/weave.service")).stderr).not.toMatch(
+      /weave\.service/,
+    );
+    expect(await next.sh("weave version --verbose")).toMatch(/libbpf libbpf\.so\.1\nlibpcap libpcap\.so\.0\.8\n/);
+    expect((await next.run("weave doctor")).stdout).not.toMatch(/^error/m);
+    await next.sh("systemctl reload weave");
+    await next.reboot();
+    await waitUntilReached(next, "10.32.9.1");
+    await next.sh("dpkg -P weave 2>&1");
+    expect(await next.sh(STATE)).toBe(before);
   });
 
   test("removed, nothing of weave is in the kernel but the host's state is kept; installed again it is the same peer", async () => {

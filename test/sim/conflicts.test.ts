@@ -37,10 +37,20 @@ describe("two keys with one name", () => {
       expect(reasons(hosts[0]!)).toContain("peer names collision");
       expect(hosts.map((host) => host.routeChanges)).toEqual(before);
       const attempt = twin.mesh!.view().connections.find((connection) => connection.address === hosts[0]!.ip);
-      expect(attempt?.retryAtMs).toBeUndefined();
+      expect(attempt?.retryAtMs).toBeDefined(); // the other one may go, and that is not told to who was refused
       expect(isFullMesh(hosts)).toBe(true);
     });
   }
+
+  test("who was refused comes in by itself when the other one has gone", () => {
+    const { world, hosts } = meshAtRest(4, 2);
+    const twin = world.addHost({ name: hosts[3]!.name, nickname: "twin" });
+    twin.start([hosts[0]!.ip]);
+    world.run(10_000);
+    expect(reasons(twin)).toContain("peer names collision");
+    hosts[3]!.stop("leaving");
+    world.runUntil(() => isFullMesh([hosts[0]!, hosts[1]!, hosts[2]!, twin]), 70_000, "with the twin");
+  });
 
   test("the name is free again once its owner is gone", () => {
     const { world, hosts } = meshAtRest(4, 2);
