@@ -76,7 +76,7 @@ export class Allocator implements Disposable {
   readonly #exchange: Exchange;
   readonly #tick: Disposable;
   readonly #handOver: HandOver;
-  readonly #absence = new Absence();
+  readonly #absence: Absence;
   #memoryChanged = false;
   /** Space is given to others only while it is open: before, what is in use here may not be known yet. */
   #phase: "starting" | "open" | "leaving" = "starting";
@@ -92,6 +92,7 @@ export class Allocator implements Disposable {
     this.#space = new Space({ self: options.self, range: this.#range, quarantineMs: options.quarantineMs }, clock, stored);
     this.#waiting = new WaitingList(clock);
     this.#handOver = new HandOver(clock);
+    this.#absence = new Absence({ self: options.self, limitMs: options.reclaimAfterMs, clock, peers: () => ports.peers() });
     this.#committer = new Committer({ clock, log, write: () => this.#write() });
     this.#founding = new Founding(
       options.self,
@@ -268,7 +269,7 @@ export class Allocator implements Disposable {
       space: this.#space,
       founding: this.#founding,
       seeker: this.#seeker,
-      undecided: this.#undecided(),
+      undecided: this.#absence.undecided(),
       wishes: this.#waiting.wishes(),
       peers: this.#peers(),
     });
@@ -432,24 +433,12 @@ export class Allocator implements Disposable {
     this.#learnNames();
     if (this.#phase === "open") this.#tell(this.#space.tidy((peer) => this.#ports.peers().has(peer)));
     this.#waiting.retry((wish) => wish.kind === "claim");
-    if (this.#options.reclaimAfterMs > 0 && this.#phase === "open") this.#reclaim();
-  }
-
-  #reclaim(): void {
-    const { self, reclaimAfterMs } = this.#options;
-    const owners = [...sharesOf(this.#space.segments).keys()];
-    for (const owner of this.#absence.look(self, owners, this.#ports.peers(), this.#ports.clock.now(), reclaimAfterMs)) {
+    if (this.#phase !== "open") return;
+    for (const owner of this.#absence.look([...sharesOf(this.#space.segments).keys()])) {
       void this.takeOver(owner).catch((thrown: unknown) =>
         this.#ports.log.warn("taking over failed, it is tried again", { reason: errorText(thrown) }),
       );
     }
-  }
-
-  #undecided(): readonly PeerName[] {
-    const { reclaimAfterMs } = this.#options;
-    if (reclaimAfterMs === 0) return [];
-    const peers = this.#ports.peers(); // somebody may have come back since the last look
-    return this.#absence.undecided(this.#ports.clock.now(), reclaimAfterMs).filter((peer) => !peers.has(peer));
   }
 
   #learnNames(): void {
