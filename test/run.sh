@@ -165,7 +165,7 @@ export -f machine_file
 export own_machine built
 
 # The lab mostly waits, so two files run beside each other; not those which need all of the machine, nor hosts with systemd and the virtual machine.
-readonly ALONE='^test/lab/(twenty|restart|ipam-churn)\.test\.ts$'
+readonly ALONE='^test/lab/(twenty|restart|ipam-lasting)\.test\.ts$'
 kinds="lab" files_of "$@" | grep -Ev "$ALONE" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'machine_file "$1"' _ '{}'
 while IFS= read -r file; do machine_file "$file"; done < <(
   kinds="lab" files_of "$@" | grep -E "$ALONE"

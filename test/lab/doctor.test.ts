@@ -168,12 +168,16 @@ describe("with the daemon", () => {
 
 describe("without the daemon", () => {
   test("it is told, and that the network goes on", async () => {
-    await launch(h3);
+    await launch(h3, "--password", "right horse");
     await h3.mustWeave("stop");
     expect(await complaint(h3, "service")).toBe(
       "error: the daemon does not run; the network goes on forwarding as it was left -> weave launch",
     );
     expect((await examine(h3)).code).toBe(1);
+    const { code, stdout, stderr } = await h3.weave("report");
+    expect([code, JSON.parse(stdout)]).toMatchObject([7, { daemon: "absent", config: { port: 6783, passwords: ["********"] } }]);
+    expect(stderr).toMatch(/^weave report: weave is not running on this host/);
+    expect(stdout).not.toContain("right horse");
     await h3.mustWeave("reset", "--force");
   });
 
