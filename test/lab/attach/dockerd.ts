@@ -72,7 +72,8 @@ export class DockerDaemon implements AsyncDisposable {
     }
   }
 
-  async up(): Promise<void> {
+  /** `flags`: further ones of dockerd. */
+  async up(...flags: readonly string[]): Promise<void> {
     const at = (name: string): string => join(this.folder, name);
     const daemon = new Background([
       ...(this.#netns === undefined ? ["unshare", "--net"] : ["nsenter", `--net=${this.#netns}`]),
@@ -81,6 +82,7 @@ export class DockerDaemon implements AsyncDisposable {
       ...(this.#netns === undefined ? ["--bridge=none"] : []),
       ...["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver=vfs"],
       "--log-level=warn",
+      ...flags,
     ]);
     this.#daemon = daemon;
     await waitFor("dockerd answers", () => run([...this.command, "version"]).then((result) => result.code === 0), {

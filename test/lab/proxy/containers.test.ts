@@ -184,6 +184,34 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
     await remove("steady");
   }, 90_000);
 
+  test("whom nobody waits for waits until it can be attached", async () => {
+    await world.sleeper("holder", "-e", "WEAVE_CIDR=10.45.0.1/24");
+    await world.must([
+      "create",
+      "--name",
+      "heir",
+      "--stop-timeout=0",
+      "-e",
+      "WEAVE_CIDR=10.45.0.1/24",
+      IMAGE,
+      "/bin/sleep",
+      "600",
+    ]);
+    await must([...world.engine.command, "start", "heir"]); // past the proxy, as a restart policy would
+    const pid = await pidOf("heir");
+    await waitFor("weave to say so", async () => (await world.host.daemonLog()).includes("container waits to be attached"), {
+      deadlineMs: 20_000,
+    });
+    expect(await Bun.file(`/proc/${pid}/cmdline`).text()).toStartWith("/w/w\0");
+    await world.must(["rm", "-f", "holder"]);
+    await waitFor("its program to run", async () => (await Bun.file(`/proc/${pid}/cmdline`).text()).startsWith("/bin/sleep"), {
+      deadlineMs: 40_000,
+      everyMs: 50,
+    });
+    expect(await addressesOf("heir")).toEqual(["10.45.0.1/24"]);
+    await remove("heir");
+  }, 90_000);
+
   test("fifty at once all start, each with its own address", async () => {
     const names = Array.from({ length: 50 }, (_, index) => `many${index}`);
     await all(
