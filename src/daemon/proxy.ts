@@ -8,6 +8,7 @@ import { DockerClient } from "../docker/client.ts";
 import type { ContainerEvent } from "../docker/decode.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { dockerTlsFlags } from "../host/docker-flags.ts";
+import { hostsFile } from "../host/plumber-hosts-file.ts";
 import { copySocketRights } from "../host/socket-rights.ts";
 import type { NameServer } from "../proxy/create.ts";
 import { readPattern } from "../proxy/hostname.ts";
@@ -58,6 +59,7 @@ export async function createProxy(
       details: (word) => docker.details(word),
       running: () => docker.running(),
       kill: (id) => docker.kill(id),
+      readHosts,
       attach: (request) => attacher.attach(request),
       clock,
       log,
@@ -133,4 +135,12 @@ function nameServerOf(dns: DnsService | undefined): NameServer | undefined {
   const listen = dns?.address();
   if (!dns || listen?.port !== 53 || listen.host.startsWith("127.") || listen.host === "::1") return undefined;
   return { address: listen.host, domain: dns.domain.text };
+}
+
+function readHosts(path: string): string {
+  try {
+    return hostsFile.read(path);
+  } catch {
+    return ""; // the attach that asks for it says what is wrong with it
+  }
 }

@@ -13,8 +13,10 @@ export interface ContainerDetails {
   readonly networkMode: string;
   readonly environment: readonly string[];
   readonly entrypoint: readonly string[];
-  /** `name:ip` */
+  /** `name:ip`, or `name:host-gateway` */
   readonly extraHosts: readonly string[];
+  /** The file on this host behind its /etc/hosts; empty: none. */
+  readonly hostsFile: string;
 }
 
 export interface ImageConfig {
@@ -40,6 +42,7 @@ export function decodeDetails(answer: unknown): ContainerDetails | undefined {
     environment: texts(config["Env"]),
     entrypoint: texts(config["Entrypoint"]),
     extraHosts: texts(host["ExtraHosts"]),
+    hostsFile: text(root["HostsPath"]),
   };
 }
 

@@ -7,6 +7,7 @@
 import type { AttachRequest, AttachResult } from "../attach/attacher.ts";
 import { parseHostsEntry } from "../attach/hosts-file.ts";
 import type { ContainerDetails } from "../docker/details.ts";
+import { parseIp } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
@@ -26,6 +27,8 @@ export interface StartsPorts {
   running(): Promise<readonly { readonly id: string }[]>;
   /** Through Docker, so that no restart policy starts it again. */
   kill(id: string): Promise<void>;
+  /** Content of a container's hosts file; empty when it cannot be read. */
+  readHosts(path: string): string;
   attach(request: AttachRequest, signal?: AbortSignal): Promise<AttachResult>;
   readonly clock: Clock;
   readonly log: Log;
@@ -200,10 +203,21 @@ export class Starts implements Disposable {
       addresses,
       multicastRoute: !noMulticastRoute,
       rewriteHosts: !noRewriteHosts,
-      addHosts: details.extraHosts.map(asHostsEntry).filter((entry) => entry !== undefined),
+      addHosts: noRewriteHosts ? [] : this.#extraHosts(details),
       withoutDns,
     });
     for (const warning of warnings) this.#ports.log.warn("container was attached", { container: details.name, reason: warning });
+  }
+
+  /** `name:ip` of each entry; what Docker has made of a word in place of an address stands in the file as it is now. */
+  #extraHosts({ extraHosts, hostsFile }: ContainerDetails): readonly string[] {
+    return extraHosts.flatMap((entry) => {
+      const [, name = "", address = ""] = /^([^:=]+)[:=](.*)$/.exec(entry) ?? [];
+      if (parseIp(address) !== undefined) return hostsEntry(name, address);
+      const lines = hostsFile === "" ? [] : this.#ports.readHosts(hostsFile).split("\n");
+      const words = lines.map((line) => line.trim().split(/\s+/)).find((line) => line.slice(1).includes(name));
+      return hostsEntry(name, words?.[0] ?? "");
+    });
   }
 
   async #stillRuns({ id, startedAt }: ContainerDetails): Promise<boolean> {
@@ -225,13 +239,12 @@ function isOurs({ entrypoint }: ContainerDetails): boolean {
   return entrypoint[0] === WAITER;
 }
 
-/** Docker also takes `name=ip`, and words in place of an address, which only it can read. */
-function asHostsEntry(entry: string): string | undefined {
-  const text = entry.replace(/^([^:=]+)=/, "$1:");
+/** None when it is not one that attach takes. */
+function hostsEntry(name: string, address: string): readonly string[] {
   try {
-    parseHostsEntry(text);
-    return text;
+    parseHostsEntry(`${name}:${address}`);
+    return [`${name}:${address}`];
   } catch {
-    return undefined;
+    return [];
   }
 }

@@ -50,13 +50,24 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
   test("the first instruction of a program finds interface, route, names and hosts file, whoever it runs as", async () => {
     const look =
       "ip addr show ethwe; ip route; hostname -i; cat /etc/hosts; nslookup web.weave.local; ls /w; touch /w/x; echo $?";
-    const said = await world.script(look, "--name", "web", "--add-host", "other:192.0.2.9", "--user", "1000");
+    const said = await world.script(
+      look,
+      "--name",
+      "web",
+      "--add-host",
+      "other:192.0.2.9",
+      "--add-host",
+      "gate:host-gateway",
+      "--user",
+      "1000",
+    );
     const address = /inet (10\.40\.\d+\.\d+)\/16/.exec(said)?.[1] ?? "?";
     expect(said).toMatch(/ethwe.*UP/);
     expect(said).toContain("224.0.0.0/4 dev ethwe");
     expect(said).toContain(`\n${address}\n`); // hostname -i
     expect(said).toMatch(new RegExp(`^${address} +web\\.weave\\.local web$`, "m"));
     expect(said).toMatch(/^192\.0\.2\.9 +other$/m);
+    expect(said).toMatch(/^172\.17\.0\.1 +gate$/m);
     expect(said).toContain(`Name:\tweb.weave.local\nAddress: ${address}`);
     expect(said).toEndWith("\nw\n1"); // the folder holds the waiter and cannot be written to
   }, 60_000);

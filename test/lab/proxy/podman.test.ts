@@ -56,7 +56,12 @@ test.skipIf(missing.length > 0)(
       SERVICE,
       folder,
     ];
-    await using service = lab.background(["env", `CONTAINERS_CONF=${join(folder, "containers.conf")}`, ...command]);
+    await using service = lab.background([
+      "env",
+      `TMPDIR=${folder}`,
+      `CONTAINERS_CONF=${join(folder, "containers.conf")}`,
+      ...command,
+    ]);
     const direct = ["docker", "--host", `unix://${folder}/podman.sock`];
     await using _web = { [Symbol.asyncDispose]: async () => void (await run([...direct, "rm", "-f", "web"])) };
     await waitFor("podman to answer", async () => (await run([...direct, "version"])).code === 0, {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { shareWithGroup } from "../../../native/libc/acl.ts";
 import { copySocketRights } from "../../../src/host/socket-rights.ts";
 
@@ -33,7 +33,9 @@ test.skipIf(process.getuid?.() !== 0)(
       shareWithGroup(shared, MEMBER);
       for (const path of [given, shared]) {
         const writable = (gid: number) =>
-          Bun.spawnSync(["setpriv", "--reuid", "65534", "--regid", `${gid}`, "--clear-groups", "test", "-w", path]).exitCode;
+          Bun.spawnSync(["setpriv", "--reuid", "65534", "--regid", `${gid}`, "--clear-groups", "test", "-w", basename(path)], {
+            cwd: folder, // what lies above it need not be open to them
+          }).exitCode;
         expect([writable(MEMBER), writable(STRANGER)]).toEqual([0, 1]);
       }
       expect(statSync(shared).gid).not.toBe(MEMBER);
