@@ -12,6 +12,7 @@ import { IDENTITY_FILE } from "../host/identity.ts";
 import { Links } from "../host/links.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import { removeWaiter } from "../proxy/waiter-folder.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";
@@ -72,6 +73,7 @@ function readTaps(dataDir: string): string[] {
 
 function removeFiles(dataDir: string): void {
   rmSync(launchFilePath(dataDir), { force: true });
+  removeWaiter(dataDir);
   for (const name of list(dataDir)) {
     // The database with SQLite's companions, the key, and what was kept aside of either.
     if (name.startsWith(DATABASE_NAME) || name.startsWith(IDENTITY_FILE)) rmSync(join(dataDir, name), { force: true });

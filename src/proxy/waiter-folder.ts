@@ -8,13 +8,22 @@ import { fileErrorText, UserError } from "../runtime/errors.ts";
 /** Multicast is not routed to the network, so it is not waited for. */
 const NO_MULTICAST = "nomcast";
 
+function folderIn(dataDir: string): string {
+  return join(dataDir, "w");
+}
+
+/** Containers that wait for the network cannot start without it, nor without weave. */
+export function removeWaiter(dataDir: string): void {
+  rmSync(folderIn(dataDir), { recursive: true, force: true });
+}
+
 /** Returns the folder. @throws {UserError} it cannot be written */
 export function installWaiter(
   dataDir: string,
   program: Uint8Array,
   { noMulticastRoute }: { readonly noMulticastRoute: boolean },
 ): string {
-  const folder = join(dataDir, "w");
+  const folder = folderIn(dataDir);
   const unfinished = join(folder, "w.unfinished");
   try {
     mkdirSync(folder, { recursive: true });

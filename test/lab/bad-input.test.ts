@@ -3,7 +3,7 @@
 //
 //   h1 [c1], alone unless a test says otherwise
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { Finished } from "../support/command.ts";
 import { Lab } from "../support/lab.ts";
 import { type Container, EXECUTABLE, type Host } from "../support/lab-host.ts";
@@ -256,6 +256,7 @@ describe("a machine that is not ready", () => {
     const finished = await host.weave("launch");
     const kept = readdirSync(folder).filter((name) => {
       const path = `${folder}/${name}`;
+      if (!statSync(path).isFile()) return false;
       chmodSync(path, 0o600);
       return readFileSync(path, "utf8") === "not a key";
     });
