@@ -97,6 +97,9 @@ function deb(job: Job): string {
   return outfile;
 }
 
+/** Nobody else's, so they go with the package. */
+const OWN_DIRECTORIES = ["/etc/weave", "/usr/share/doc/weave", "/usr/share/licenses/weave"];
+
 function rpm(job: Job): string {
   const root = join(job.scratch, "rpm");
   stage(root, job);
@@ -106,7 +109,10 @@ function rpm(job: Job): string {
   const listed = files.map((file) => (file.startsWith("/etc/") ? `%config(noreplace) %attr(0600,root,root) ${file}` : file));
   const spec = join(job.scratch, "weave.spec");
   const filled = readFileSync("packaging/rpm/weave.spec", "utf8").replace("@VERSION@", job.version).replace("@STAGE@", root);
-  writeFileSync(spec, filled.replace("@FILES@", ["%defattr(-,root,root)", ...listed].join("\n")));
+  writeFileSync(
+    spec,
+    filled.replace("@FILES@", ["%defattr(-,root,root)", ...OWN_DIRECTORIES.map((path) => `%dir ${path}`), ...listed].join("\n")),
+  );
   const arch = ARCHITECTURES[job.arch].rpm;
   const top = join(job.scratch, "rpmbuild");
   run(

@@ -210,12 +210,12 @@ make_host() {
   mv "$archive.unfinished.tar" "$archive"
 }
 
-# The next release, for the test that the same package lives there.
+# The next release, for the test that the same package lives there; with rpm, for the other package.
 make_debian13() {
   local archive=dist/hosts/debian13.tar
   [[ ! -e "$archive" ]] || return 0
   echo "setup: making $archive, a root file system of Debian 13" >&2
-  local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8t64,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
+  local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8t64,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod,rpm
   mkdir -p "$(dirname "$archive")"
   mmdebstrap --quiet --variant=minbase --include="$include" trixie "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system of Debian 13"
   mv "$archive.unfinished.tar" "$archive"

@@ -5,17 +5,12 @@ import { linkManagers, mergesSegments } from "../host/inspection.ts";
 import type { Link } from "../host/links.ts";
 import { readSysctl } from "../host/sysctl.ts";
 import { hostAddresses } from "../host/underlay.ts";
-import { isIpv6, parseIp } from "../net/ip.ts";
 import type { Check, Patient } from "./examine.ts";
 import { bad, ok, unknown } from "./finding.ts";
 
+/** Those that weave has made; what people put on the bridge themselves is theirs. */
 function ownLinks({ links, config }: Patient): Link[] {
-  const all = links.list();
-  const bridge = all.find(({ name }) => name === config.weaveBridge);
-  const isOurs = ({ name, master }: Link): boolean =>
-    /^(vethwe|weave-wg$|vxlan-)/.test(name) &&
-    (name !== "weave-wg" ? master === bridge?.index || name.startsWith("vethwe-") : true);
-  return all.filter((link) => link === bridge || isOurs(link));
+  return links.list().filter(({ name }) => name === config.weaveBridge || /^(vethwe|vxlan-|weave-wg$)/.test(name));
 }
 
 function underlayNames({ links, config }: Patient): string[] {
@@ -81,9 +76,7 @@ export const forwarding: Check = {
   async look({ exposed, config }) {
     if (exposed === undefined) return [unknown("forwarding", "whether this host is exposed is known to the daemon only")];
     if (exposed.length === 0) return [ok("forwarding", "not needed: this host is not exposed")];
-    const families = new Set(
-      exposed.map((cidr) => (isIpv6(parseIp(cidr.split("/")[0] ?? "") ?? ("" as never)) ? "IPv6" : "IPv4")),
-    );
+    const families = new Set(exposed.map((cidr) => (cidr.includes(":") ? "IPv6" : "IPv4")));
     const settings = [...families].map((family) => {
       const setting = family === "IPv6" ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
       if (readSysctl(setting.replaceAll(".", "/")) === "1") return ok("forwarding", `${setting} is on`);

@@ -10,6 +10,7 @@ import { bad, type Finding, ok, unknown } from "./finding.ts";
 const DIAL_MS = 3_000;
 /** Hosts of a large network are not all dialled by somebody who only looks. */
 const DIALLED_MAX = 32;
+const NAMED_MAX = 3;
 const NO_DAEMON = "the daemon does not run, or may not be asked";
 /** The port is open then; see the finding `mtu`. */
 const TOO_LARGE = /large packets/;
@@ -67,52 +68,61 @@ export const ports: Check = {
     const { daemon } = patient;
     if (daemon.state !== "running") return [unknown("ports", NO_DAEMON)];
     const neighbours = daemon.status.router.connections.filter(({ state, peer }) => state === "established" && peer !== null);
-    const tcp = await Promise.all(neighbours.slice(0, DIALLED_MAX).map((one) => tcpBothWays(patient, one)));
-    const udp = neighbours.flatMap((one) => udpBothWays(patient, one));
-    const all = [...tcp.flat(), ...udp];
-    return all.some(({ result }) => result !== "ok")
-      ? all.filter(({ result }) => result !== "ok")
-      : summary(neighbours.length, all);
+    const [theirs, ours] = [neighbours.filter(({ outbound }) => !outbound), neighbours.filter(({ outbound }) => outbound)];
+    const dialled = await Promise.all(theirs.slice(0, DIALLED_MAX).map((one) => dialBack(patient, one)));
+    const found = [...dialled.flat(), ...closedUdp(patient, neighbours), ...unseen(ours), ...unseen(theirs.slice(DIALLED_MAX))];
+    if (found.length > 0 || neighbours.length === 0) return found;
+    return [
+      ok(
+        "ports",
+        `TCP passes both ways to each of ${neighbours.length} neighbours, and so does every path for data that was tried`,
+      ),
+    ];
   },
 };
 
-function summary(count: number, findings: readonly Finding[]): Finding[] {
-  return findings.length === 0 ? [] : [ok("ports", `TCP and UDP pass both ways to each of ${count} neighbours`)];
+/** Whoever dialled gets through; the other way is for the other end to try. */
+function unseen(dialled: readonly ConnectionStatus[]): Finding[] {
+  if (dialled.length === 0) return [];
+  const names = dialled.map(({ peer, address }) => peer?.nickname ?? address);
+  const shown = `${names.slice(0, NAMED_MAX).join(", ")}${names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : ""}`;
+  return [
+    unknown(
+      "ports",
+      `one side's TCP port is open between us and ${shown}; the other's is seen from there`,
+      "weave doctor, on those hosts",
+    ),
+  ];
 }
 
-/** The connection itself shows that the one who dialled gets through; the other way is tried. */
-async function tcpBothWays({ config, clock }: Patient, { outbound, address, peer }: ConnectionStatus): Promise<Finding[]> {
-  const nickname = peer?.nickname ?? address;
-  if (outbound) {
-    const text = `TCP ${address} of ${nickname} is open to us; whether it reaches ours is seen from there`;
-    return [unknown("ports", text, `on ${nickname}: weave doctor`)];
-  }
+async function dialBack({ config, clock }: Patient, { address, peer }: ConnectionStatus): Promise<Finding[]> {
   const end = parseIpPort(address);
   if (end === undefined) return [];
   try {
     (await connectTcp(end.ip, config.port, clock, DIAL_MS, new AbortController().signal)).close();
-    return [ok("ports", `TCP ${config.port} passes both ways between us and ${nickname}`)];
+    return [];
   } catch (thrown) {
-    const text = `${nickname} connected to us, but ${formatIpPort(end.ip, config.port)} is closed to us: ${errorText(thrown)}`;
-    return [
-      bad(
-        "ports",
-        "warning",
-        text,
-        `open TCP ${config.port} in the firewall of ${nickname}, or ignore it where NAT lies between`,
-      ),
-    ];
+    const text = `${peer?.nickname} connected to us, but ${formatIpPort(end.ip, config.port)} is closed to us: ${errorText(thrown)}`;
+    const fix = `open TCP ${config.port} in the firewall of ${peer?.nickname}, or ignore it where NAT lies between`;
+    return [bad("ports", "warning", text, fix)];
   }
 }
 
-/** Probes go there and back, so a path that is up shows its port open both ways. */
-function udpBothWays({ config: { port } }: Patient, { peer, path }: ConnectionStatus): Finding[] {
-  const nickname = peer?.nickname ?? "";
-  return (path?.alternatives ?? []).flatMap(({ transport, encrypted, state, reason }) => {
-    const number = transport === "sleeve" ? port : encrypted ? port + 2 : port + 1;
-    if (state === "up") return [ok("ports", `UDP ${number} passes both ways between us and ${nickname}`)];
-    if (state !== "down" || TOO_LARGE.test(reason)) return [];
-    const text = `UDP ${number} (${transport}) does not pass between us and ${nickname}${reason === "" ? "" : `: ${reason}`}`;
-    return [bad("ports", "warning", text, `open UDP ${number} between both hosts; 'weave ping ${nickname}' measures every path`)];
-  });
+/** Probes go there and back, so a path that is down is closed in one direction at least. */
+function closedUdp({ config: { port } }: Patient, neighbours: readonly ConnectionStatus[]): Finding[] {
+  return neighbours.flatMap(({ peer, path }) =>
+    (path?.alternatives ?? [])
+      .filter(({ state, reason }) => state === "down" && !TOO_LARGE.test(reason))
+      .map(({ transport, encrypted, reason }) => {
+        const number = transport === "sleeve" ? port : encrypted ? port + 2 : port + 1;
+        const why = reason === "" ? "" : `: ${reason}`;
+        const text = `UDP ${number} (${transport}) does not pass between us and ${peer?.nickname}${why}`;
+        return bad(
+          "ports",
+          "warning",
+          text,
+          `open UDP ${number} between both hosts; 'weave ping ${peer?.nickname}' measures every path`,
+        );
+      }),
+  );
 }
