@@ -58,7 +58,8 @@ async function serveUnix(options: ServerOptions & { readonly flag?: string }, li
   }
 }
 
-async function removeStale(listen: Listen & { kind: "unix" }): Promise<void> {
+/** Makes room for a socket of ours. @throws {UserError} conflict: something else is there, or a daemon answers */
+export async function removeStale(listen: Listen & { kind: "unix" }): Promise<void> {
   const kind = lstatSync(listen.path, { throwIfNoEntry: false });
   if (kind === undefined) return;
   if (!kind.isSocket()) {

@@ -33,7 +33,7 @@ const flag = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: fal
 const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: true, harmless, why });
 
 const NO_PROXY = "this build does not have the Docker API proxy yet";
-const NO_PLUGIN = "this build does not have the Docker plugins yet";
+const OTHER_PLUGIN = "the managed plugin only forwards to the daemon: weave docker-plugin create";
 const MEANINGLESS = "it has no meaning any more";
 
 const OLD: Readonly<Record<string, OldFlag>> = {
@@ -65,9 +65,7 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--no-default-ipalloc": flag(NO_PROXY, "", "true", "false"),
   "--no-rewrite-hosts": flag(NO_PROXY, "", "true", "false"),
   "--no-multicast-route": flag(NO_PROXY, "", "true", "false"),
-  "--plugin": flag(NO_PLUGIN, "false"),
-  "--plugin-v2": flag(NO_PLUGIN, "false"),
-  "--plugin-v2-multicast": flag(NO_PLUGIN, "false"),
+  "--plugin-v2": flag(OTHER_PLUGIN, "false"),
   "--without-dns": flag(NO_PROXY, "", "true", "false"),
   "--with-dns": flag(MEANINGLESS, "", "true", "false"),
   "--expect-npc": flag("this build does not have network policy yet", "false"),
@@ -82,6 +80,10 @@ export function translateOldFlags(argv: readonly string[], warn: (sentence: stri
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
     if (word === "--") return [...words, ...argv.slice(at)];
+    if (/^--plugin(=.*)?$/.test(word)) {
+      words.push(`--no-plugin=${/^--plugin(=(1|t|true))?$/i.test(word) ? "false" : "true"}`);
+      continue;
+    }
     const equals = word.startsWith("-") ? word.indexOf("=") : -1;
     const written = equals < 0 ? word : word.slice(0, equals);
     const name = RENAMED[written] ?? written;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
 import { Attacher } from "../attach/attacher.ts";
-import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import type { Addresses, ContainerNames, ContainerRuntime, Plumber, SwitchPorts } from "../attach/ports.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { Exposer } from "../expose/exposer.ts";
@@ -21,6 +21,8 @@ export interface AttachmentParts extends Disposable {
   /** undefined: this daemon runs without Docker. */
   readonly docker: DockerClient | undefined;
   readonly runtime: ContainerRuntime;
+  readonly plumber: Plumber;
+  readonly switchPorts: SwitchPorts;
 }
 export interface AttachmentOptions {
   readonly bridge: string;
@@ -48,10 +50,11 @@ export function createAttachments(
   const plumber = undo.use(new HostPlumber({ bridge: options.bridge, namespaces, log }));
   const firewall = undo.use(new NftFirewall());
   const docker = options.dockerApi === "" ? undefined : new DockerClient(parseDockerEndpoint(options.dockerApi));
+  const switches = switchPorts(kernel);
   const attacher: Attacher = new Attacher(options, {
     journal: store.attachments,
     plumber,
-    switchPorts: switchPorts(kernel),
+    switchPorts: switches,
     namespaces,
     runtime: docker ?? noRuntime,
     addresses,
@@ -72,7 +75,15 @@ export function createAttachments(
     log,
   });
   const owned = undo.move();
-  return { attacher, exposer, docker, runtime: docker ?? noRuntime, [Symbol.dispose]: () => owned.dispose() };
+  return {
+    attacher,
+    exposer,
+    docker,
+    runtime: docker ?? noRuntime,
+    plumber,
+    switchPorts: switches,
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }
 
 /** The switch is asked anew each time: it is replaced when its devices are made anew. */

@@ -2,7 +2,7 @@
 // The API's view of the running daemon: each request becomes a call of a use case or a snapshot of the parts. Decides nothing itself.
 import type { AddressesResponse, Backend, RefusedTarget } from "../api/backend.ts";
 import type { DnsBackend } from "../api/dns.ts";
-import { API_VERSION, type DnsStatus, type Health, type PsEntry, type StatusModel } from "../api/status.ts";
+import { API_VERSION, type DnsStatus, type Health, type PluginStatus, type PsEntry, type StatusModel } from "../api/status.ts";
 import type { Attacher } from "../attach/attacher.ts";
 import type { ContainerRuntime } from "../attach/ports.ts";
 import { type DaemonConfig, shownConfig } from "../config/load.ts";
@@ -42,6 +42,8 @@ export interface BackendParts {
   router(): Omit<RouterParts, "mesh">;
   warnings(): readonly string[];
   notes(): readonly string[];
+  /** null: there is none. */
+  plugin(): PluginStatus | null;
   ready(): boolean;
   /** @throws {Error} the name has no address now */
   resolves(host: string): Promise<unknown>;
@@ -86,6 +88,7 @@ export function createBackend(parts: BackendParts): Backend {
       router: routerStatus({ ...parts.router(), mesh: view }),
       dns: parts.dns?.status() ?? null,
       ipam: allocated,
+      plugin: parts.plugin(),
       config: shownConfig({ ...config, passwords: passwords.texts }),
     };
   };

@@ -6,12 +6,16 @@ import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { launchFilePath } from "../config/launch-file.ts";
 import type { DaemonConfig } from "../config/load.ts";
+import { DockerClient } from "../docker/client.ts";
+import { parseDockerEndpoint } from "../docker/endpoint.ts";
+import { removeNetwork } from "../docker/networks.ts";
 import { removeBridge } from "../host/bridge.ts";
 import { Datapath } from "../host/datapath.ts";
 import { IDENTITY_FILE } from "../host/identity.ts";
 import { Links } from "../host/links.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import { MESH_DRIVER, NETWORK } from "../plugin/keeper.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import { silentLog } from "../runtime/log.ts";
@@ -30,6 +34,12 @@ export async function resetHost(config: DaemonConfig, keepsState: boolean): Prom
   removeKernelObjects(config.weaveBridge, taps);
   if (!keepsState) removeFiles(config.dataDir);
   rmSync(RUNTIME_DIRECTORY, { recursive: true, force: true });
+}
+
+/** Takes the network back that this daemon has made in Docker, as long as it answers for it. Returns why it stays; undefined: it does not. */
+export async function removeDockerNetwork(config: DaemonConfig): Promise<string | undefined> {
+  if (config.dockerApi === "" || config.noPlugin) return undefined;
+  return await removeNetwork(new DockerClient(parseDockerEndpoint(config.dockerApi)), NETWORK, MESH_DRIVER);
 }
 
 /** The switch with its programs wherever they run, the bridge, its ports, and these taps. */

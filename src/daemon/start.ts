@@ -6,7 +6,6 @@ import { API_SOCKET, startListener } from "../api/listen.ts";
 import { explicitAddresses } from "../attach/addresses.ts";
 import { storeOption } from "../config/launch-file.ts";
 import { commandLineOf, type DaemonConfig } from "../config/load.ts";
-import { DockerEvents } from "../docker/events.ts";
 import { loadIdentity } from "../host/identity.ts";
 import { KernelWatch } from "../host/kernel-watch.ts";
 import { logOutput } from "../host/log-output.ts";
@@ -42,6 +41,7 @@ import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
 import { DnsService, noNames } from "./dns.ts";
 import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
+import { watchDocker } from "./docker-watch.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
 import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
@@ -49,6 +49,7 @@ import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
+import { createPlugin, type DockerPlugin } from "./plugin.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { SleeveControl } from "./sleeve-control.ts";
 import type { RouterParts } from "./status-model.ts";
@@ -148,11 +149,13 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const dns = names && { dns: names, ...attachments };
+  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), clock, random: systemRandom, log };
+  const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, dns, mesh, log, repairs });
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
   await names?.start();
@@ -174,7 +177,8 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
       }),
     );
   }
-  watchDocker(attachments, log, owned);
+  if (plugin) owned.use(plugin);
+  watchDocker(attachments, plugin, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
@@ -230,9 +234,16 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
     runtime: attachments.runtime,
     log,
     router: () => routerParts({ ...config, passwords: passwords.texts }, kernel, overlay, repairs),
-    warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
+    warnings: () => [
+      ...store.warnings,
+      ...identity.warnings,
+      ...(names?.warning() ?? []),
+      ...health.warnings(),
+      ...(plugin?.warnings() ?? []),
+    ],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
     notes: () => health.notes(),
+    plugin: () => plugin?.status() ?? null,
     transports: async () => ({
       switches: overlay.switches(),
       sleeve: await sleeve.totals(),
@@ -249,6 +260,7 @@ async function build(config: DaemonConfig, version: string, log: Log, owned: Asy
   const { statusAddr, httpAddr } = config;
   if (statusAddr) owned.use(await startListener({ handlers, readOnly: true, log, requests, flag: "status-addr" }, statusAddr));
   if (httpAddr) owned.use(await startListener({ handlers, readOnly: false, log, requests, flag: "http-addr" }, httpAddr));
+  await plugin?.listen();
   mesh.connect(targets, { replace: true });
   ready = true;
   undo.move();
@@ -420,12 +432,13 @@ function createSupervisor(parts: {
   readonly overlay: Overlay;
   readonly wireguard: HostWireguard;
   readonly attachments: AttachmentParts;
+  readonly plugin: DockerPlugin | undefined;
   readonly dns: DnsBackendParts | undefined;
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
 }): Supervisor {
-  const { kernel, overlay, wireguard, attachments, dns, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -436,6 +449,7 @@ function createSupervisor(parts: {
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      repaired.push(...(plugin?.repair() ?? []));
       if (dns) await sweepNames(dns);
       await dns?.dns.look();
       // Last: when its name or port was taken by somebody, all else is mended all the same.
@@ -458,16 +472,6 @@ function underlaySignature(kernel: KernelPlane): string {
     .map(({ cidr, linkName }) => `${linkName} ${formatCidr(cidr)}`)
     .sort()
     .join();
-}
-
-/** Docker only hastens what the periodic pass would find: nothing depends on an event. */
-function watchDocker({ docker, attacher }: AttachmentParts, log: Log, owned: AsyncDisposableStack): void {
-  if (!docker) return;
-  const look = () =>
-    void attacher.reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
-  owned.use(
-    new DockerEvents({ client: docker, clock: systemClock, random: systemRandom, log }, { connected: look, event: look }),
-  );
 }
 
 function routerParts(config: DaemonConfig, kernel: KernelPlane, overlay: Overlay, repairs: Counter): Omit<RouterParts, "mesh"> {

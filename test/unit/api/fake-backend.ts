@@ -150,6 +150,7 @@ export function statusModel(
     notes: [],
     dns: null,
     ipam: null,
+    plugin: null,
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),

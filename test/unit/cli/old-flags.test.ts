@@ -43,15 +43,22 @@ describe("old flags", () => {
     ]);
   });
   test("switching off what is not there is fine", () => {
-    const argv = ["--plugin=false", "--proxy=false", "--without-dns", "--awsvpc=false"];
+    const argv = ["--proxy=false", "--without-dns", "--awsvpc=false"];
     expect(translate(...argv, "host1")).toEqual({ words: ["host1"], warnings: [] });
+  });
+  test("the plugin was switched on and off by one flag", () => {
+    expect(translate("--plugin", "--plugin=true", "--plugin=false").words).toEqual([
+      "--no-plugin=false",
+      "--no-plugin=false",
+      "--no-plugin=true",
+    ]);
   });
   test("the oldest words for address allocation", () => {
     const argv = ["-iprange", "10.2.0.0/16", "-initpeercount=3"];
     expect(translate(...argv)).toEqual({ words: ["--ipalloc-range", "10.2.0.0/16", "--ipalloc-init=3"], warnings: [] });
   });
   test.each([
-    [["--plugin"], "cannot use '--plugin': this build does not have the Docker plugins yet"],
+    [["--plugin-v2"], "cannot use '--plugin-v2': the managed plugin only forwards to the daemon: weave docker-plugin create"],
     [["--proxy=true"], "cannot use '--proxy': this build does not have the Docker API proxy yet"],
     [["-H", "tcp://0.0.0.0:12375"], "cannot use '-H': this build does not have the Docker API proxy yet"],
     [["-passwordfile", "/x"], "cannot use '-passwordfile': put the password into the environment variable WEAVE_PASSWORD"],
