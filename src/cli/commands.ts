@@ -44,6 +44,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print what makes 'docker run' use the name server",
     load: async () => (await import("./dns-args.ts")).dnsArgs,
   },
+  "docker-plugin": {
+    summary: "make the plugin by which services of a Docker swarm use the network",
+    load: async () => (await import("./docker-plugin.ts")).dockerPlugin,
+  },
   rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
   version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
   daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },

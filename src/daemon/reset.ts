@@ -33,6 +33,7 @@ export async function resetHost(config: DaemonConfig, keepsState: boolean): Prom
   await firewall.apply({ chains: [] });
   removeKernelObjects(config.weaveBridge, taps);
   if (!keepsState) removeFiles(config.dataDir);
+  removePluginSockets(config);
   rmSync(RUNTIME_DIRECTORY, { recursive: true, force: true });
 }
 
@@ -89,6 +90,16 @@ function removeFiles(dataDir: string): void {
   if (list(dataDir).length === 0) rmdirQuietly(dataDir);
 }
 
+/** With the directories, unless something of Docker is in them. */
+function removePluginSockets({ pluginSocket, pluginMeshSocket }: DaemonConfig): void {
+  for (const path of [pluginSocket, pluginMeshSocket]) {
+    if (existsSync(path)) rmSync(path);
+    if (!path.startsWith("/run/docker/plugins/")) continue; // elsewhere the directory is somebody's
+    rmdirQuietly("/run/docker/plugins");
+    rmdirQuietly("/run/docker");
+  }
+}
+
 function list(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -101,6 +112,6 @@ function rmdirQuietly(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // A mount point, or somebody put something in meanwhile: not ours to remove.
+    // It is not there, is a mount point, or somebody put something in: not ours to remove.
   }
 }

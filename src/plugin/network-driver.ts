@@ -7,7 +7,7 @@ import { type Endpoints, formatAddresses, guestLinkOf, hostLinkOf } from "./endp
 import type { Methods } from "./methods.ts";
 import type { Endpoint, PluginAddresses, PluginJournal, PluginNames, PluginNetwork } from "./ports.ts";
 import type { Returning } from "./returning.ts";
-import { readFlag, readGenericOptions, readId, readInterface } from "./wire.ts";
+import { type Fields, readFlag, readGenericOptions, readId, readInterface } from "./wire.ts";
 
 export const MULTICAST_OPTION = "works.weave.multicast";
 const SPOOF_CHECK_OPTION = "works.weave.spoof-check";
@@ -35,6 +35,11 @@ export interface NetworkDriverOptions {
 export const CHOSEN_OWNER = "docker:chosen-";
 /** Names under which addresses are held that Docker has, or has given to containers of ours. */
 export const ownerOfEndpoint = (endpointId: string): string => `docker:${endpointId}`;
+
+/** A swarm's manager asks what the nodes are to be told: what the user said. */
+export function allocateNetwork(request: Fields): object {
+  return { Options: Object.fromEntries(readGenericOptions(request)) };
+}
 
 export function networkDriver({ scope, multicast }: NetworkDriverOptions, ports: NetworkDriverPorts): Methods {
   const { journal, endpoints, addresses, names, returning, log } = ports;
@@ -75,7 +80,7 @@ export function networkDriver({ scope, multicast }: NetworkDriverOptions, ports:
       journal.dropNetwork(readId(request, "NetworkID"));
       return {};
     },
-    "NetworkDriver.AllocateNetwork": (request) => ({ Options: Object.fromEntries(readGenericOptions(request)) }),
+    "NetworkDriver.AllocateNetwork": allocateNetwork,
     "NetworkDriver.FreeNetwork": () => ({}),
     async "NetworkDriver.CreateEndpoint"(request, signal) {
       const id = readId(request, "EndpointID");

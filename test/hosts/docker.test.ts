@@ -23,9 +23,6 @@ hosts("docker run --net=weave", () => {
   beforeAll(async () => {
     machines = await Machines.bootWithDocker("h1", "h2");
     [h1, h2] = machines.all as [Machine, Machine];
-    await Promise.all(machines.all.map((machine) => machine.installWeave().then(() => machine.startDocker())));
-    await h1.sh("weave launch");
-    await h2.sh(`weave launch ${h1.address}`);
   }, 180_000);
   afterAll(async () => {
     await machines?.[Symbol.asyncDispose]();

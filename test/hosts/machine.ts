@@ -37,9 +37,19 @@ export class Machines implements AsyncDisposable {
   static boot(...names: readonly string[]): Promise<Machines> {
     return Machines.#boot("base", names);
   }
-  /** The same, of hosts that have Docker. */
-  static bootWithDocker(...names: readonly string[]): Promise<Machines> {
-    return Machines.#boot("docker", names);
+  /** Hosts on which Docker runs, and weave as a service, connected. */
+  static async bootWithDocker(...names: readonly string[]): Promise<Machines> {
+    const machines = await Machines.#boot("docker", names);
+    try {
+      await Promise.all(machines.all.map((machine) => machine.installWeave().then(() => machine.startDocker())));
+      const [first, ...others] = machines.all;
+      await first?.sh("weave launch");
+      for (const other of others) await other.sh(`weave launch ${first?.address}`);
+      return machines;
+    } catch (thrown) {
+      await machines[Symbol.asyncDispose]();
+      throw thrown;
+    }
   }
 
   static async #boot(kind: Kind, names: readonly string[]): Promise<Machines> {
