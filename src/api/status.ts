@@ -28,6 +28,8 @@ export interface StatusModel {
   readonly ipam: IpamStatus | null;
   /** null: there is no Docker API proxy on this host. */
   readonly proxy: ProxyStatus | null;
+  /** null: Docker's plugin calls are not answered here. */
+  readonly plugin: PluginStatus | null;
   /** Effective options by key, secrets masked. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
@@ -202,6 +204,23 @@ export interface DnsStatus {
 export interface ProxyStatus {
   /** `unix:///run/weave/weave.sock`, `tcp://0.0.0.0:12375`; the first is the one for clients of this host. */
   readonly addresses: readonly string[];
+}
+
+/** The Docker plugins. */
+export interface PluginStatus {
+  /** Drivers by the names that `docker network create -d` takes: of a swarm or cluster, and of this host. */
+  readonly driverName: string;
+  readonly meshDriverName: string;
+  readonly socket: string;
+  readonly meshSocket: string;
+  /** Networks of the managed plugin get the route for multicast. */
+  readonly v2Multicast: boolean;
+  /** Containers get names. */
+  readonly dns: boolean;
+  /** Of the network `weave`; empty: addresses are not allocated here. */
+  readonly defaultSubnet: string;
+  /** Containers on this host's networks. */
+  readonly endpoints: number;
 }
 
 /** One name at one address. */

@@ -71,7 +71,7 @@ export interface Journal {
 }
 
 /** What one attachment should look like in the kernel. */
-export type PortPlan = VethPlan | TapPlan;
+export type PortPlan = VethPlan | TapPlan | LoosePlan;
 export interface VethPlan {
   readonly kind: "veth";
   /** Name of the host end, at most 15 characters. */
@@ -90,6 +90,15 @@ export interface TapPlan {
   readonly kind: "tap";
   readonly hostLink: string;
   readonly hostMac: Mac;
+}
+
+/** A pair whose far end somebody else moves into a namespace and sets up. Found again by its near end. */
+export interface LoosePlan {
+  readonly kind: "loose";
+  readonly hostLink: string;
+  readonly hostMac: Mac;
+  readonly guestLink: string;
+  readonly guestMac: Mac;
 }
 
 /** The kernel side. Every call compares first and changes only what differs; what it changed comes back as short sentences. */

@@ -65,6 +65,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print the TLS flags of the Docker daemon of this host",
     load: async () => (await import("./docker-tls-args.ts")).dockerTlsArgs,
   },
+  "docker-plugin": {
+    summary: "make the plugin by which services of a Docker swarm use the network",
+    load: async () => (await import("./docker-plugin.ts")).dockerPlugin,
+  },
   rmpeer: { summary: "remove peers that will not come back", load: async () => (await import("./rmpeer.ts")).rmpeer },
   version: { summary: "print the version", load: async () => (await import("./version.ts")).version },
   daemon: { summary: "run in the foreground, as the service does", load: async () => (await import("./daemon.ts")).daemon },

@@ -33,7 +33,7 @@ interface OldFlag {
 const flag = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: false, harmless, why });
 const value = (why: string, ...harmless: string[]): OldFlag => ({ takesValue: true, harmless, why });
 
-const NO_PLUGIN = "this build does not have the Docker plugins yet";
+const OTHER_PLUGIN = "the managed plugin only forwards to the daemon: weave docker-plugin create";
 const MEANINGLESS = "it has no meaning any more";
 
 const OLD: Readonly<Record<string, OldFlag>> = {
@@ -50,9 +50,7 @@ const OLD: Readonly<Record<string, OldFlag>> = {
   "--db-prefix": value("use --data-dir"),
   "--passwordfile": value("put the password into the environment variable WEAVE_PASSWORD"),
   "-passwordfile": value("put the password into the environment variable WEAVE_PASSWORD"),
-  "--plugin": flag(NO_PLUGIN, "false"),
-  "--plugin-v2": flag(NO_PLUGIN, "false"),
-  "--plugin-v2-multicast": flag(NO_PLUGIN, "false"),
+  "--plugin-v2": flag(OTHER_PLUGIN, "false"),
   "--with-dns": flag(MEANINGLESS, "", "true", "false"),
   "--expect-npc": flag("this build does not have network policy yet", "false"),
   "--no-masq-local": flag("this build does not have network policy yet", "", "true", "false"),
@@ -66,6 +64,10 @@ export function translateOldFlags(argv: readonly string[], warn: (sentence: stri
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
     if (word === "--") return [...words, ...argv.slice(at)];
+    if (/^--plugin(=.*)?$/.test(word)) {
+      words.push(`--no-plugin=${/^--plugin(=(1|t|true))?$/i.test(word) ? "false" : "true"}`);
+      continue;
+    }
     const equals = word.startsWith("-") ? word.indexOf("=") : -1;
     const written = equals < 0 ? word : word.slice(0, equals);
     const name = RENAMED[written] ?? written;

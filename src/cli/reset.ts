@@ -26,9 +26,14 @@ export const reset = command({
     requireRoot(cli, "resetting weave");
     const given = givenOptions(flags);
     const config = readableConfig(cli, given.dataDir === undefined ? await runningDataDir() : given);
+    const { removeDockerNetwork, resetHost } = await import("../daemon/reset.ts");
+    const stays = keepsState ? undefined : await removeDockerNetwork(config);
+    if (stays !== undefined)
+      cli.err(
+        `weave reset: docker's network 'weave' stays: ${stays}; remove them, and 'docker network rm weave' once weave runs again\n`,
+      );
     if (!force && !keepsState) await leave();
     await stopDaemon(cli);
-    const { resetHost } = await import("../daemon/reset.ts");
     await resetHost(config, keepsState);
     return EXIT.done;
   },

@@ -255,6 +255,29 @@ export const OPTIONS = {
     defaultText: "0: never",
     doc: "the addresses of a peer that was away for so long are taken over by the others, if they are the larger part of the network",
   }),
+  noPlugin: flagOption({
+    flag: "no-plugin",
+    env: "WEAVE_NO_PLUGIN",
+    doc: "do not serve Docker's network plugins; containers get no interface by 'docker run --net=weave'",
+  }),
+  pluginSocket: textOption<string>({
+    flag: "plugin-socket",
+    hint: "PATH",
+    default: "/run/docker/plugins/weave.sock",
+    doc: "where Docker finds the driver for networks of several hosts",
+    read: readPath("plugin-socket"),
+  }),
+  pluginMeshSocket: textOption<string>({
+    flag: "plugin-mesh-socket",
+    hint: "PATH",
+    default: "/run/docker/plugins/weavemesh.sock",
+    doc: "where Docker finds the driver of the network 'weave'",
+    read: readPath("plugin-mesh-socket"),
+  }),
+  pluginV2Multicast: flagOption({
+    flag: "plugin-v2-multicast",
+    doc: "containers of a swarm's networks send multicast to them",
+  }),
   weaveBridge: textOption<string>({
     flag: "weave-bridge",
     hint: "NAME",

@@ -2,7 +2,7 @@
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
 import { existsSync } from "node:fs";
 import { Attacher } from "../attach/attacher.ts";
-import type { Addresses, ContainerNames, ContainerRuntime, SwitchPorts } from "../attach/ports.ts";
+import type { Addresses, ContainerNames, ContainerRuntime, Plumber, SwitchPorts } from "../attach/ports.ts";
 import { Runtimes } from "../attach/runtimes.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
@@ -25,6 +25,8 @@ export interface AttachmentParts extends Disposable {
   /** undefined: this daemon runs without Docker. */
   readonly docker: DockerClient | undefined;
   readonly runtime: ContainerRuntime;
+  readonly plumber: Plumber;
+  readonly switchPorts: SwitchPorts;
 }
 export interface AttachmentOptions {
   readonly bridge: string;
@@ -53,10 +55,11 @@ export function createAttachments(
   const firewall = undo.use(new NftFirewall());
   const { docker } = options;
   const runtime = new Runtimes([...(docker ? [docker] : []), podman(docker), new Machines(), new Containerd()]);
+  const switches = switchPorts(kernel);
   const attacher: Attacher = new Attacher(options, {
     journal: store.attachments,
     plumber,
-    switchPorts: switchPorts(kernel),
+    switchPorts: switches,
     namespaces,
     runtime,
     addresses,
@@ -77,7 +80,15 @@ export function createAttachments(
     log,
   });
   const owned = undo.move();
-  return { attacher, exposer, docker, runtime, [Symbol.dispose]: () => owned.dispose() };
+  return {
+    attacher,
+    exposer,
+    docker,
+    runtime,
+    plumber,
+    switchPorts: switches,
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }
 
 /** The switch is asked anew each time: it is replaced when its devices are made anew. */

@@ -2,7 +2,15 @@
 // The API's view of the running daemon: each request becomes a call of a use case or a snapshot of the parts. Decides nothing itself.
 import type { AddressesResponse, Backend, RefusedTarget } from "../api/backend.ts";
 import type { DnsBackend } from "../api/dns.ts";
-import { API_VERSION, type DnsStatus, type Health, type ProxyStatus, type PsEntry, type StatusModel } from "../api/status.ts";
+import {
+  API_VERSION,
+  type DnsStatus,
+  type Health,
+  type PluginStatus,
+  type ProxyStatus,
+  type PsEntry,
+  type StatusModel,
+} from "../api/status.ts";
 import type { Attacher } from "../attach/attacher.ts";
 import type { ContainerRuntime } from "../attach/ports.ts";
 import { type DaemonConfig, shownConfig } from "../config/load.ts";
@@ -46,6 +54,8 @@ export interface BackendParts {
   notes(): readonly string[];
   /** null: there is no Docker API proxy on this host. */
   proxy(): ProxyStatus | null;
+  /** null: there is none. */
+  plugin(): PluginStatus | null;
   ready(): boolean;
   /** @throws {Error} the name has no address now */
   resolves(host: string): Promise<unknown>;
@@ -91,6 +101,7 @@ export function createBackend(parts: BackendParts): Backend {
       dns: parts.dns?.status() ?? null,
       ipam: allocated,
       proxy: parts.proxy(),
+      plugin: parts.plugin(),
       config: shownConfig({ ...reloader.config, passwords: passwords.texts }),
     };
   };

@@ -31,8 +31,8 @@ const LOOPBACK: readonly Cidr[] = [
   { address: parseIp("::1")!, prefixLength: 128 },
 ];
 const WILDCARDS: readonly string[] = ["0.0.0.0", "::"];
-/** Bridges of Docker's further networks. */
-const DOCKER_NETWORK = /^br-[0-9a-f]{12}$/;
+/** Bridges of Docker's further networks, and the one by which containers on networks of plugins and swarms reach their host. */
+const DOCKER_NETWORK = /^(br-[0-9a-f]{12}|docker_gwbridge)$/;
 
 export interface DnsPorts {
   readonly self: PeerName;

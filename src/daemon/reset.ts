@@ -6,12 +6,14 @@ import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { launchFilePath } from "../config/launch-file.ts";
 import type { DaemonConfig } from "../config/load.ts";
+import { removeNetwork } from "../docker/networks.ts";
 import { removeBridge } from "../host/bridge.ts";
 import { Datapath } from "../host/datapath.ts";
 import { IDENTITY_FILE } from "../host/identity.ts";
 import { Links } from "../host/links.ts";
 import { NftFirewall } from "../host/nft.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import { MESH_DRIVER, NETWORK } from "../plugin/keeper.ts";
 import { removeWaiter } from "../proxy/waiter-folder.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
@@ -20,6 +22,7 @@ import { DATABASE_NAME } from "../store/open.ts";
 import { openStore } from "../store/store.ts";
 import { PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost, RUNTIME_DIRECTORY } from "./lock.ts";
+import { dockerClient } from "./proxy.ts";
 
 /** With `keepsState` the host's key, its records and its options stay: only the kernel and the runtime directory are cleaned.
  *  @throws {UserError} a daemon still runs; then nothing was touched  @throws {SystemError} */
@@ -30,7 +33,14 @@ export async function resetHost(config: DaemonConfig, keepsState: boolean): Prom
   await firewall.apply({ chains: [] });
   removeKernelObjects(config.weaveBridge, taps);
   if (!keepsState) removeFiles(config.dataDir);
+  removePluginSockets(config);
   rmSync(RUNTIME_DIRECTORY, { recursive: true, force: true });
+}
+
+/** Takes the network back that this daemon has made in Docker, as long as it answers for it. Returns why it stays; undefined: it does not. */
+export async function removeDockerNetwork(config: DaemonConfig): Promise<string | undefined> {
+  const docker = config.noPlugin ? undefined : dockerClient(config);
+  return docker && (await removeNetwork(docker, NETWORK, MESH_DRIVER));
 }
 
 /** The switch with its programs wherever they run, the bridge, its ports, and these taps. */
@@ -81,6 +91,16 @@ function removeFiles(dataDir: string): void {
   if (list(dataDir).length === 0) rmdirQuietly(dataDir);
 }
 
+/** With the directories, unless something of Docker is in them. */
+function removePluginSockets({ pluginSocket, pluginMeshSocket }: DaemonConfig): void {
+  for (const path of [pluginSocket, pluginMeshSocket]) {
+    if (existsSync(path)) rmSync(path);
+    if (!path.startsWith("/run/docker/plugins/")) continue; // elsewhere the directory is somebody's
+    rmdirQuietly("/run/docker/plugins");
+    rmdirQuietly("/run/docker");
+  }
+}
+
 function list(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -93,6 +113,6 @@ function rmdirQuietly(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // A mount point, or somebody put something in meanwhile: not ours to remove.
+    // It is not there, is a mount point, or somebody put something in: not ours to remove.
   }
 }

@@ -46,6 +46,7 @@ import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, isSameLaunch, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
+import { createPlugin, type DockerPlugin } from "./plugin.ts";
 import { createProxy, dockerClient } from "./proxy.ts";
 import { Reloader, reloadByLog } from "./reload.ts";
 import { removeKernelObjects } from "./reset.ts";
@@ -168,11 +169,13 @@ async function build(
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const dns = names && { dns: names, ...attachments };
+  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), clock, random: systemRandom, log };
+  const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, dns, mesh, log, repairs });
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
   await names?.start();
@@ -194,8 +197,9 @@ async function build(
       }),
     );
   }
+  if (plugin) owned.use(plugin);
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
-  watchDocker(attachments, proxy, log, owned);
+  watchDocker(attachments, { proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
@@ -263,10 +267,17 @@ async function build(
     runtime: attachments.runtime,
     log,
     router: () => routerParts({ ...inForce.config, passwords: passwords.texts }, kernel, overlay, repairs),
-    warnings: () => [...store.warnings, ...identity.warnings, ...(names?.warning() ?? []), ...health.warnings()],
+    warnings: () => [
+      ...store.warnings,
+      ...identity.warnings,
+      ...(names?.warning() ?? []),
+      ...health.warnings(),
+      ...(plugin?.warnings() ?? []),
+    ],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
     notes: () => health.notes(),
     proxy: () => proxy?.status() ?? null,
+    plugin: () => plugin?.status() ?? null,
     transports: async () => ({
       switches: overlay.switches(),
       sleeve: await sleeve.totals(),
@@ -283,6 +294,7 @@ async function build(
   const { statusAddr, httpAddr } = config;
   if (statusAddr) owned.use(await startListener({ handlers, readOnly: true, log, requests, flag: "status-addr" }, statusAddr));
   if (httpAddr) owned.use(await startListener({ handlers, readOnly: false, log, requests, flag: "http-addr" }, httpAddr));
+  await plugin?.listen();
   mesh.connect(targets, { replace: true });
   ready = true;
   undo.move();
@@ -443,12 +455,13 @@ function createSupervisor(parts: {
   readonly overlay: Overlay;
   readonly wireguard: HostWireguard;
   readonly attachments: AttachmentParts;
+  readonly plugin: DockerPlugin | undefined;
   readonly dns: DnsBackendParts | undefined;
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
 }): Supervisor {
-  const { kernel, overlay, wireguard, attachments, dns, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -459,6 +472,7 @@ function createSupervisor(parts: {
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      repaired.push(...(plugin?.repair() ?? []));
       if (dns) await sweepNames(dns);
       await dns?.dns.look();
       // Last: when its name or port was taken by somebody, all else is mended all the same.

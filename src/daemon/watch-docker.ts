@@ -2,31 +2,39 @@
 // What Docker tells of containers only hastens what the periodic passes would find: nothing depends on an event.
 import type { ContainerEvent } from "../docker/decode.ts";
 import { DockerEvents } from "../docker/events.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { every, systemClock } from "../runtime/clock.ts";
 import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { AttachmentParts } from "./attachments.ts";
+import type { DockerPlugin } from "./plugin.ts";
 import type { ProxyParts } from "./proxy.ts";
+
+/** What the plugins have is compared with what Docker has. */
+const PLUGIN_MS = 60_000;
 
 export function watchDocker(
   { docker, attacher }: AttachmentParts,
-  proxy: ProxyParts | undefined,
+  { proxy, plugin }: { readonly proxy: ProxyParts | undefined; readonly plugin: DockerPlugin | undefined },
   log: Log,
   owned: AsyncDisposableStack,
 ): void {
   if (!docker) return;
-  const look = () =>
-    void attacher.reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
+  const failed = (thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) });
+  const look = () => void attacher.reconcile().catch(failed);
   const handlers = {
     connected() {
       look();
       proxy?.connected();
+      plugin?.connected();
     },
     event(event: ContainerEvent) {
+      plugin?.event(event);
+      if (event.action === "create") return;
       look();
       proxy?.event(event);
     },
   };
   owned.use(new DockerEvents({ client: docker, clock: systemClock, random: systemRandom, log }, handlers));
+  if (plugin) owned.use(every(systemClock, PLUGIN_MS, () => void plugin.look().catch(failed)));
 }

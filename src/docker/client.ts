@@ -8,6 +8,7 @@ import { type ContainerDetails, decodeDetails, decodeImage, type ImageConfig } f
 import type { DockerEndpoint } from "./endpoint.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000; // inspect waits for locks that a container's start or stop may hold for seconds
+const SEND_TIMEOUT_MS = 120_000;
 /** What Docker takes as a name or the beginning of an id. */
 const CONTAINER_WORD = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 
@@ -54,24 +55,51 @@ export class DockerClient implements ContainerRuntime {
 
   /** Ends a container at once, and no restart policy starts it again. One that does not run is no error. @throws {UserError} unavailable */
   async kill(id: string): Promise<void> {
-    const response = await this.#request("POST", `/containers/${encodeURIComponent(id)}/kill`);
+    const response = await this.#request(`/containers/${encodeURIComponent(id)}/kill`, undefined, { method: "POST" });
     const why = await messageOf(response);
     if (!response.ok && response.status !== 404 && response.status !== 409) {
       throw new UserError("unavailable", `Docker cannot kill container '${id.slice(0, 12)}': ${why} (HTTP ${response.status})`);
     }
   }
 
+  /** The answer to one GET; undefined: there is no such thing. @throws {UserError} unavailable */
+  async json(path: string, what: string): Promise<unknown> {
+    const response = await this.get(path);
+    if (response.status !== 404) return await this.#answer(response, what);
+    await response.text();
+    return undefined;
+  }
+  /** @throws {UserError} unavailable */
+  async post(path: string, body: object): Promise<Response> {
+    const request = { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+    return await this.#request(path, undefined, request);
+  }
+  /** What may take its time; whatever comes back is read. @throws {UserError} unavailable */
+  async send(path: string, body: Blob | string, type: string, what: string): Promise<void> {
+    const signal = AbortSignal.timeout(SEND_TIMEOUT_MS);
+    const response = await this.#request(path, signal, { method: "POST", body, headers: { "Content-Type": type } });
+    if (!response.ok)
+      throw new UserError("unavailable", `Docker cannot ${what}: ${await messageOf(response)} (HTTP ${response.status})`);
+    await response.text();
+  }
+  /** Why it could not be removed; undefined: it has gone. @throws {UserError} unavailable */
+  async remove(path: string): Promise<string | undefined> {
+    const response = await this.#request(path, undefined, { method: "DELETE" });
+    const why = await messageOf(response);
+    return response.ok || response.status === 404 ? undefined : why;
+  }
+
   /** One GET, whatever its status. The body may go on for ever when `signal` is given; otherwise the answer must come within 10 s.
    *  @throws {UserError} unavailable: nothing answers */
   get(path: string, signal?: AbortSignal): Promise<Response> {
-    return this.#request("GET", path, signal);
+    return this.#request(path, signal, {});
   }
 
-  async #request(method: string, path: string, signal?: AbortSignal): Promise<Response> {
+  async #request(path: string, signal: AbortSignal | undefined, request: RequestInit): Promise<Response> {
     const { base, socketPath, tls } = this.endpoint;
     const limit = signal ?? AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     // Bun ends a response that is silent for six minutes unless told otherwise (seen on 1.4.5); the type does not know the option.
-    const init: BunFetchRequestInit & { timeout: false } = { method, signal: limit, timeout: false, ...(tls ? { tls } : {}) };
+    const init: BunFetchRequestInit & { timeout: false } = { ...request, signal: limit, timeout: false, ...(tls ? { tls } : {}) };
     try {
       return await fetch(base + path, socketPath === undefined ? init : { ...init, unix: socketPath });
     } catch (thrown) {

@@ -10,7 +10,7 @@ export interface RunningContainer {
 
 /** What makes an attachment appear or vanish. */
 export interface ContainerEvent {
-  readonly action: "start" | "die" | "destroy";
+  readonly action: "create" | "start" | "die" | "destroy";
   readonly id: string;
   /** Nanoseconds since 1970, as Docker gives it; for resuming the stream. */
   readonly timeNs: bigint;
@@ -51,7 +51,9 @@ export function decodeEvent(line: string): ContainerEvent | undefined {
   const id = text(fields(event["Actor"])["ID"]) || text(event["id"]);
   const time = /"timeNano":\s*(\d{1,19})/.exec(line)?.[1]; // above 2^53, so not through JSON
   if ((event["Type"] ?? "container") !== "container" || id === "" || time === undefined) return undefined;
-  return action === "start" || action === "die" || action === "destroy" ? { action, id, timeNs: BigInt(time) } : undefined;
+  return action === "create" || action === "start" || action === "die" || action === "destroy"
+    ? { action, id, timeNs: BigInt(time) }
+    : undefined;
 }
 
 function parseJson(line: string): unknown {
@@ -65,6 +67,10 @@ function parseJson(line: string): unknown {
 
 export function fields(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 export function text(value: unknown): string {

@@ -79,7 +79,7 @@ export class DockerEvents implements AsyncDisposable {
   }
 
   #path(): string {
-    const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["start", "die", "destroy"] }));
+    const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["create", "start", "die", "destroy"] }));
     return `/events?filters=${filters}${this.#lastNs === undefined ? "" : `&since=${sinceText(this.#lastNs)}`}`;
   }
 

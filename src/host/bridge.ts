@@ -47,7 +47,7 @@ export function removeBridge(links: Links, bridge = "weave"): string[] {
   const all = links.list();
   const bridgeIndex = all.find((link) => link.name === bridge && link.kind === "bridge")?.index;
   const isOurs = (link: Link): boolean =>
-    (link.kind === "veth" && link.name.startsWith("vethwe")) || isVxlanOfOurs(link) || link.index === bridgeIndex;
+    (link.kind === "veth" && /^vethw[el]/.test(link.name)) || isVxlanOfOurs(link) || link.index === bridgeIndex;
   return all.filter((link) => isOurs(link) && links.delete(link.index)).map((link) => link.name);
 }
 

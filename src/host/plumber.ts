@@ -70,13 +70,18 @@ export class HostPlumber implements Plumber, Disposable {
     const bridge = this.#bridge();
     const before = this.#host.get(plan.hostLink);
     const changes: string[] = [];
-    const link =
-      plan.kind === "tap"
-        ? ensureTap(this.#host, plan, { bridge, home: this.#options.home, step: this.#step })
-        : this.#ensurePair(plan, bridge, before);
+    const link = this.#ensureKind(plan, bridge, before);
     if (link.index !== before?.index) changes.push("made");
     changes.push(...this.#ensurePort(link, bridge));
     return { ifindex: link.index, changes: changes.map((change) => `${plan.hostLink}: ${change}`) };
+  }
+
+  #ensureKind(plan: PortPlan, bridge: Link, before: Link | undefined): Link {
+    if (plan.kind === "tap") return ensureTap(this.#host, plan, { bridge, home: this.#options.home, step: this.#step });
+    if (plan.kind === "veth") return this.#ensurePair(plan, bridge, before);
+    const { mtuBytes } = bridge;
+    const far = { name: plan.guestLink, mac: plan.guestMac, mtuBytes };
+    return before ?? this.#host.createVeth({ name: plan.hostLink, mac: plan.hostMac, mtuBytes }, far);
   }
 
   ensureGuest(plan: PortPlan): readonly string[] {

@@ -100,16 +100,18 @@ function fromRow(row: Row): Attachment {
   };
 }
 
-function readMac(value: number): Mac {
+/** @throws {DamagedDatabaseError} */
+export function readMac(value: number): Mac {
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 48) return macFromNumber(value);
   throw new DamagedDatabaseError(`the database holds '${value}' where a MAC should be`);
 }
 
-function joinCidrs(cidrs: readonly Cidr[]): string {
+export function joinCidrs(cidrs: readonly Cidr[]): string {
   return cidrs.map(formatCidr).join(" ");
 }
 
-function splitCidrs(text: string): readonly Cidr[] {
+/** @throws {DamagedDatabaseError} */
+export function splitCidrs(text: string): readonly Cidr[] {
   return text === "" ? [] : text.split(" ").map(readCidr);
 }
 

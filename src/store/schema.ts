@@ -54,6 +54,19 @@ const MIGRATIONS: readonly string[] = [
   );
   CREATE TABLE ipam_memory (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL);
   `,
+  `
+  -- Of the Docker plugins. MACs and addresses as in attachments.
+  CREATE TABLE plugin_networks (id TEXT PRIMARY KEY, multicast INTEGER NOT NULL, guarded INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE plugin_endpoints (
+    id TEXT PRIMARY KEY,
+    network TEXT NOT NULL,
+    host_mac INTEGER NOT NULL,
+    mac INTEGER NOT NULL,
+    addresses TEXT NOT NULL,
+    guarded INTEGER NOT NULL,
+    container TEXT NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

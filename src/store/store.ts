@@ -9,6 +9,7 @@ import { ExposureTable } from "./exposures.ts";
 import { LeaseTable } from "./leases.ts";
 import { NameTable } from "./names.ts";
 import { openDatabase } from "./open.ts";
+import { PluginTable } from "./plugin.ts";
 
 /** The mesh's own encoding, and when and in which boot it was written. */
 export interface StoredMeshState {
@@ -31,6 +32,7 @@ export class Store implements Disposable {
   readonly exposures: ExposureTable;
   readonly names: NameTable;
   readonly leases: LeaseTable;
+  readonly plugin: PluginTable;
   readonly #database: Database;
   readonly #guarded: Guarded;
 
@@ -46,6 +48,7 @@ export class Store implements Disposable {
     this.exposures = new ExposureTable(database, this.#guarded);
     this.names = new NameTable(database, this.#guarded);
     this.leases = new LeaseTable(database, this.#guarded);
+    this.plugin = new PluginTable(database, this.#guarded);
   }
 
   /** All of `work`'s writes or none, in one commit. `work` must not wait. */
@@ -71,6 +74,7 @@ function readEverything(database: Database): void {
   new ExposureTable(database, plain).exposures();
   new NameTable(database, plain).names();
   new LeaseTable(database, plain).load();
+  new PluginTable(database, plain).endpoints();
 }
 
 /** Texts by name: options of `launch`, the data plane's facts, … */

@@ -41,16 +41,26 @@ export class Machines implements AsyncDisposable {
   static boot(...names: readonly string[]): Promise<Machines> {
     return Machines.#boot("base", names);
   }
-  /** The same, of hosts that have Docker. */
-  static bootWithDocker(...names: readonly string[]): Promise<Machines> {
-    return Machines.#boot("docker", names);
+  /** Hosts on which Docker runs, and weave as a service, connected. */
+  static async bootWithDocker(...names: readonly string[]): Promise<Machines> {
+    const machines = await Machines.#boot("docker", names);
+    try {
+      await Promise.all(machines.all.map((machine) => machine.installWeave().then(() => machine.startDocker())));
+      const [first, ...others] = machines.all;
+      await first?.sh("weave launch");
+      for (const other of others) await other.sh(`weave launch ${first?.address}`);
+      return machines;
+    } catch (thrown) {
+      await machines[Symbol.asyncDispose]();
+      throw thrown;
+    }
   }
 
   static async #boot(kind: Kind, names: readonly string[]): Promise<Machines> {
     const machines = new Machines();
     try {
       mkdirSync(machines.#base);
-      await must(["tar", "-C", machines.#base, "-xf", archiveOf(kind)]);
+      await must(["tar", "-C", machines.#base, "-xf", archiveOf(kind)], { deadlineMs: 120_000 });
       await must(["ip", "link", "add", machines.#bridge, "type", "bridge"]);
       await must(["ip", "link", "set", machines.#bridge, "up"]);
       for (const [index, name] of names.entries()) {
@@ -128,6 +138,10 @@ export class Machine {
     this.#link = `${bridge}-${name}`;
   }
 
+  /** Its files as it sees them itself, what is mounted in it included; another path after each boot. */
+  get files(): string {
+    return `/proc/${this.#pid}/root`;
+  }
   get root(): string {
     return join(this.#directory, "root");
   }
@@ -143,6 +157,7 @@ export class Machine {
     }
     const flags = [`--machine=${this.#link}`, `--hostname=${this.name}`, "--boot", "--private-network", "--register=no"];
     const more = ["--keep-unit", "--capability=all", "--resolv-conf=off", "--timezone=off", `--system-call-filter=${CALLS}`];
+    rmSync(join(this.#directory, "console"), { force: true }); // or the end of the last boot would stand behind this one
     this.#nspawn = Bun.spawn(["systemd-nspawn", "-q", "-D", root, ...flags, ...more, "--bind=/dev/net/tun", ...this.#binds()], {
       stdin: "ignore",
       stdout: Bun.file(join(this.#directory, "console")),
@@ -151,9 +166,10 @@ export class Machine {
     });
     const { found } = await waitFor(`${this.name} to begin`, () => this.#firstProcess(), { show: () => this.console() });
     this.#pid = found;
+    // As systemd does it early on a host that is no container, before services start.
+    await this.sh("mkdir -p /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf");
     await this.#plug();
     await waitFor(`${this.name} to be up`, () => this.#isUp(), { deadlineMs: 60_000, everyMs: 100, show: () => this.console() });
-    await this.sh("mountpoint -q /sys/fs/bpf || { mkdir -p /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; }");
   }
 
   /** Docker keeps its data on the outer disk: an overlay cannot lie on this host's, which is one. */
@@ -162,6 +178,13 @@ export class Machine {
     const data = join(this.#directory, "docker");
     mkdirSync(data, { recursive: true });
     return [`--bind=${data}:/var/lib/docker`];
+  }
+
+  /** As the package does it: the executable, its unit and its group. */
+  async installWeave(): Promise<void> {
+    await this.put("dist/weave", "usr/bin/weave");
+    await this.put("systemd/weave.service", "usr/lib/systemd/system/weave.service");
+    await this.sh("groupadd -r weave; chmod 755 /usr/bin/weave; systemctl daemon-reload; systemctl enable --quiet weave");
   }
 
   /** Starts Docker, now and at every boot, and makes the image. */

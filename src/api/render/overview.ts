@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weave status`: health warnings and notes, then one section per service, labels right-aligned so that the colon stands in column 16.
-import { CONNECTION_STATES, type IpamStatus, type RouterStatus, type StatusModel } from "../status.ts";
+import { CONNECTION_STATES, type IpamStatus, type PluginStatus, type RouterStatus, type StatusModel } from "../status.ts";
 import { peerText } from "./text.ts";
 
 const LABEL_WIDTH = 15;
 
 export function renderOverview(status: StatusModel): string {
-  const services = [ipamLines(status.ipam), dnsLines(status.dns), proxyLines(status.proxy)];
+  const services = [ipamLines(status.ipam), dnsLines(status.dns), proxyLines(status.proxy), pluginLines(status.plugin)];
   const sections = [healthLines(status), versionLines(status), routerLines(status.router), ...services];
   const texts = sections.filter((lines) => lines.length > 0).map((lines) => lines.map((line) => `${line}\n`).join(""));
   return texts.join("\n");
@@ -64,6 +64,16 @@ function ipamLines(ipam: IpamStatus | null): readonly string[] {
     field("Range", ipam.range),
     ...(ipam.range6 === null ? [] : [field("Range6", ipam.range6)]),
     field("DefaultSubnet", ipam.defaultSubnet),
+  ];
+}
+
+function pluginLines(plugin: PluginStatus | null): readonly string[] {
+  if (!plugin) return [];
+  return [
+    field("Service", "plugin (legacy)"),
+    field("DriverName", plugin.driverName),
+    field("MeshDriverName", plugin.meshDriverName),
+    field("Endpoints", plugin.endpoints),
   ];
 }
 

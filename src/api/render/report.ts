@@ -8,6 +8,7 @@ import type {
   IpamStatus,
   JsonValue,
   NameStatus,
+  PluginStatus,
   RouterStatus,
   StatusModel,
 } from "../status.ts";
@@ -27,10 +28,28 @@ export function buildReport(status: StatusModel, names: readonly NameStatus[] = 
     IPAM: status.ipam ? ipamReport(status.ipam) : undefined,
     DNS: status.dns ? dnsReport(status.dns, names) : undefined,
     Proxy: status.proxy ? { Addresses: [...status.proxy.addresses] } : undefined,
-    Plugin: undefined,
+    Plugin: status.plugin ? pluginReport(status.plugin) : undefined,
     Warnings: [...status.warnings],
     Notes: [...status.notes],
     Config: mapOf(status.config),
+  };
+}
+
+function pluginReport(plugin: PluginStatus): GoStruct {
+  return {
+    Config: {
+      Socket: plugin.socket,
+      MeshSocket: plugin.meshSocket,
+      Enable: true,
+      EnableV2: false,
+      EnableV2Multicast: plugin.v2Multicast,
+      DNS: plugin.dns,
+      DefaultSubnet: plugin.defaultSubnet,
+      ProcPath: "/proc",
+    },
+    DriverName: plugin.driverName,
+    MeshDriverName: plugin.meshDriverName,
+    Endpoints: plugin.endpoints,
   };
 }
 

@@ -151,6 +151,7 @@ export function statusModel(
     proxy: null,
     dns: null,
     ipam: null,
+    plugin: null,
     config: { port: 6783, passwords: ["********"] },
     ...changes,
     router: routerStatus(changes.router),

@@ -43,7 +43,7 @@ describe("old flags", () => {
     ]);
   });
   test("switching off what is not there is fine", () => {
-    expect(translate("--plugin=false", "--awsvpc=false", "host1")).toEqual({ words: ["host1"], warnings: [] });
+    expect(translate("--awsvpc=false", "host1")).toEqual({ words: ["host1"], warnings: [] });
   });
   test("the proxy is there unless it is switched off, and -H says where", () => {
     const argv = ["--proxy=false", "--proxy", "--proxy=true", "-H", "/a.sock", "-H=:12375"];
@@ -57,12 +57,19 @@ describe("old flags", () => {
     ];
     expect(translate(...argv)).toEqual({ words, warnings: [] });
   });
+  test("the plugin was switched on and off by one flag", () => {
+    expect(translate("--plugin", "--plugin=true", "--plugin=false").words).toEqual([
+      "--no-plugin=false",
+      "--no-plugin=false",
+      "--no-plugin=true",
+    ]);
+  });
   test("the oldest words for address allocation", () => {
     const argv = ["-iprange", "10.2.0.0/16", "-initpeercount=3"];
     expect(translate(...argv)).toEqual({ words: ["--ipalloc-range", "10.2.0.0/16", "--ipalloc-init=3"], warnings: [] });
   });
   test.each([
-    [["--plugin"], "cannot use '--plugin': this build does not have the Docker plugins yet"],
+    [["--plugin-v2"], "cannot use '--plugin-v2': the managed plugin only forwards to the daemon: weave docker-plugin create"],
     [["-passwordfile", "/x"], "cannot use '-passwordfile': put the password into the environment variable WEAVE_PASSWORD"],
     [["--token", "abc"], "cannot use '--token': the discovery service does not exist any more"],
   ])("%j is refused", (argv, message) => {

@@ -101,6 +101,10 @@ describe("values", () => {
       ipallocInit: { by: "consensus", electors: undefined },
       ipallocTimeoutS: 60,
       reclaimAfterS: 0,
+      noPlugin: false,
+      pluginSocket: "/run/docker/plugins/weave.sock",
+      pluginMeshSocket: "/run/docker/plugins/weavemesh.sock",
+      pluginV2Multicast: false,
       weaveBridge: "weave",
       noProxy: false,
       proxyListen: [],
@@ -280,6 +284,10 @@ describe("the table", () => {
       ipallocInit: ["seed=::1,::2"],
       ipallocTimeoutS: ["9"],
       reclaimAfterS: ["300"],
+      noPlugin: ["true"],
+      pluginSocket: ["/a/w.sock"],
+      pluginMeshSocket: ["/a/m.sock"],
+      pluginV2Multicast: ["true"],
       weaveBridge: ["w"],
     };
     const first = config({ flags });

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses of containers that stopped and may come back. Docker gives an address back when a container stops and asks for any when it starts again,
+// without saying for which; so what left last is given first. A container that restarts alone gets its own address; of those that restart at one time
+// each gets one that one of them had. While a new container is being made nothing is given away like that, and a removed one's address is not.
+import { type Cidr, cidrContains } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
+
+/** Containers that were made and never started are forgotten beyond this. */
+const MAX_NEW = 256;
+const MAX_LEFT = 1024;
+
+/** Keeps them over a restart of the host, at which all containers stop and come back. */
+export interface ReturningJournal {
+  load(): readonly (readonly [address: Ip, container: string])[];
+  save(left: readonly (readonly [address: Ip, container: string])[]): void;
+}
+
+export class Returning {
+  readonly #journal: ReturningJournal;
+  /** The last that left at the end. */
+  readonly #left: Map<Ip, string>;
+  readonly #new = new Set<string>();
+
+  constructor(journal: ReturningJournal) {
+    this.#journal = journal;
+    this.#left = new Map(journal.load());
+  }
+
+  /** A container stopped and gave its addresses back. */
+  leave(container: string, addresses: readonly Ip[]): void {
+    for (const address of addresses) {
+      this.#left.delete(address);
+      this.#left.set(address, container);
+    }
+    drop(this.#left.keys(), this.#left.size - MAX_LEFT, (one) => this.#left.delete(one));
+    this.#save();
+  }
+  created(container: string): void {
+    this.#new.add(container);
+    drop(this.#new.keys(), this.#new.size - MAX_NEW, (one) => this.#new.delete(one));
+  }
+  started(container: string): void {
+    this.#new.delete(container);
+  }
+  destroyed(container: string): void {
+    this.#new.delete(container);
+    const gone = [...this.#left].filter(([, owner]) => owner === container);
+    for (const [address] of gone) this.#left.delete(address);
+    if (gone.length > 0) this.#save();
+  }
+
+  /** The address for whoever comes now, and then no more; undefined: any. */
+  next(from: Cidr, isFree: (address: Ip) => boolean): Ip | undefined {
+    if (this.#new.size > 0) return undefined;
+    const found = [...this.#left.keys()].findLast((address) => cidrContains(from, address) && isFree(address));
+    if (found !== undefined && this.#left.delete(found)) this.#save();
+    return found;
+  }
+
+  #save(): void {
+    this.#journal.save([...this.#left]);
+  }
+}
+
+function drop<Key>(keys: IterableIterator<Key>, excess: number, remove: (key: Key) => void): void {
+  for (let dropped = 0; dropped < excess; dropped++) {
+    const { value, done } = keys.next();
+    if (!done) remove(value);
+  }
+}
