@@ -64,6 +64,7 @@ export class Endpoints {
     }
     const known = this.get(id);
     if (known) return known;
+    for (const { address } of addresses) this.#checkFree(address);
     const others = this.all();
     const twin = others.find((one) => hostLinkOf(one.id) === hostLinkOf(id));
     if (twin) this.remove(twin.id); // of an earlier life: the digits of living ids differ
@@ -104,6 +105,22 @@ export class Endpoints {
     return this.all()
       .filter(({ id }) => this.isHere(id))
       .flatMap((endpoint) => this.#apply(endpoint));
+  }
+
+  /** Docker's drivers for addresses do not know of each other, and the network is one. A record whose link has gone is of an earlier life. */
+  #checkFree(address: Ip): void {
+    const other = this.holder(address);
+    if (!other) return;
+    if (!this.isHere(other.id)) {
+      this.remove(other.id);
+      return;
+    }
+    const who = other.container === "" ? "another container" : `container '${other.container.slice(0, 12)}'`;
+    throw new UserError(
+      "conflict",
+      `address ${address} is held by ${who} on this host`,
+      "choose another, or another subnet for the network",
+    );
   }
 
   #apply(endpoint: Endpoint): readonly string[] {

@@ -7,7 +7,7 @@ import { UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Methods } from "./methods.ts";
-import { CHOSEN_OWNER } from "./network-driver.ts";
+import { CHOSEN_OWNER, GIVEN_OWNER } from "./network-driver.ts";
 import type { PluginAddresses } from "./ports.ts";
 import type { Returning } from "./returning.ts";
 import { type Fields, readAddress, readCidr, readText } from "./wire.ts";
@@ -34,7 +34,7 @@ interface Pool {
 
 export function ipamDriver({ addresses, returning, random, log }: IpamDriverPorts): Methods {
   const poolOf = (request: Fields): Pool => parsePool(readText(request, "PoolID"), () => addresses().defaultSubnet("v4"));
-  const newOwner = (prefix = "docker:"): string =>
+  const newOwner = (prefix = GIVEN_OWNER): string =>
     `${prefix}${random
       .below(2 ** 48)
       .toString(16)

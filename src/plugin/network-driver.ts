@@ -33,6 +33,8 @@ export interface NetworkDriverOptions {
 
 /** Of addresses that somebody asked for by name, such as `docker run --ip`; random digits follow. */
 export const CHOSEN_OWNER = "docker:chosen-";
+/** Of those that we chose for Docker; random digits follow. */
+export const GIVEN_OWNER = "docker:given-";
 /** Names under which addresses are held that Docker has, or has given to containers of ours. */
 export const ownerOfEndpoint = (endpointId: string): string => `docker:${endpointId}`;
 
@@ -106,8 +108,8 @@ export function networkDriver({ scope, multicast }: NetworkDriverOptions, ports:
       const { container } = endpoint;
       const ips = endpoint.addresses.map(({ address }) => address);
       if (container !== "") names.withdraw(container, ips);
-      // One that the container chose is not for others: it will ask for it again.
-      const given = ips.filter((ip) => addresses?.holder(ip)?.startsWith(CHOSEN_OWNER) === false);
+      // One that the container or another driver chose is not for others: it will be asked for again.
+      const given = ips.filter((ip) => addresses?.holder(ip)?.startsWith(GIVEN_OWNER));
       returning.leave(container || endpoint.id, given);
       await release(endpoint.id, endpoint.addresses);
       log.info("docker endpoint gone", { address: formatAddresses(endpoint) });

@@ -111,6 +111,7 @@ hosts("docker run --net=weave", () => {
       return { status: response.status, text: await response.text() };
     };
     expect((await ask("Plugin.Activate", "")).text).toBe('{"Implements":["NetworkDriver","IpamDriver"]}\n');
+    const held = await addressOf(h1, "c1");
     const wrong: [string, string, number, string][] = [
       ["NetworkDriver.CreateEndpoint", "{", 400, "cannot be read"],
       ["NetworkDriver.CreateEndpoint", '{"NetworkID":"../x"}', 400, "EndpointID"],
@@ -121,6 +122,12 @@ hosts("docker run --net=weave", () => {
         "Address",
       ],
       ["NetworkDriver.CreateEndpoint", '{"NetworkID":"a","EndpointID":"b","Interface":[]}', 400, "without address"],
+      [
+        "NetworkDriver.CreateEndpoint",
+        `{"NetworkID":"a","EndpointID":"b","Interface":{"Address":"${held}/12"}}`,
+        500,
+        "is held by",
+      ],
       ["NetworkDriver.Join", '{"NetworkID":"a","EndpointID":"b"}', 500, "no endpoint"],
       ["IpamDriver.RequestAddress", '{"PoolID":"x"}', 400, "not a pool"],
       ["IpamDriver.RequestAddress", "[1]", 400, "not a pool"],
