@@ -110,9 +110,10 @@ describe("a path that drops large packets without a word", () => {
         await stream.more(1_000_000);
         expect(stream.stop()).toMatchObject({ broken: false, damagedAt: undefined });
       }
-      expect((await hosts[0].weave("doctor")).stdout).toMatch(
-        /^warning +mtu +packets of 1430 bytes do not get through to h2 by fastdp/m,
-      );
+      // The neighbour may have noticed first; then this host's own full-size probes are still under way.
+      const finding = /^warning +mtu +packets of 1430 bytes do not get through to h2 by fastdp/m;
+      const examine = async (): Promise<string> => (await hosts[0].weave("doctor")).stdout;
+      await waitFor("doctor to find it", async () => finding.test(await examine()), { deadlineMs: 5_000, show: examine });
       // Not only what can be cut: datagrams that may not be fragmented on the way, and those that are.
       for (const size of ["1300", "20000"]) {
         expect(await containers[0].must(["ping", "-c2", "-i0.1", "-W2", "-s", size, "10.2.1.2"])).toContain(" 0% packet loss");
