@@ -260,6 +260,9 @@ export class Machine {
     const far = `p-${this.#link}`.slice(0, 15);
     await must(["ip", "link", "add", this.#link, "type", "veth", "peer", "name", far]);
     await must(["ip", "link", "set", this.#link, "master", this.#bridge, "up"]);
+    // One that udev does not replace by another of its own while a test looks.
+    const mac = `02:57:00:00:00:${Number(this.address.split(".").at(-1)).toString(16).padStart(2, "0")}`;
+    await must(["ip", "link", "set", far, "address", mac]);
     await must(["ip", "link", "set", far, "netns", String(this.#pid), "name", "eth0"]);
     const inside = `ip addr add ${this.address}/24 dev eth0; ip link set eth0 up; ip link set lo up`;
     await must(["nsenter", "-t", String(this.#pid), "-n", "sh", "-c", inside]);
