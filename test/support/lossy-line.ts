@@ -77,6 +77,8 @@ export async function overLossyLine(rounds: number, by: "netem" | "program"): Pr
   await address(h1, "u1", 1);
   await address(h2, "u2", 2);
   await makeLine(middle, by);
+  // As in the lab's containers: two that answer losses differently cannot be compared.
+  for (const host of [h1, h2]) await host.must(["sh", "-c", "echo reno >/proc/sys/net/ipv4/tcp_congestion_control"]);
   await launch(h1, ...FLAGS);
   await launch(h2, ...FLAGS, "10.202.1.1");
   await waitForMesh([h1, h2], 30_000);
