@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Docker daemon of the tests' own: what it writes is in one temporary folder, its mounts and network settings are in namespaces of its own. Its image
 // is made of busybox.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { busybox, makeBusyboxRoot } from "../../support/busybox.ts";
 import { Background, must, run } from "../../support/command.ts";
 import { waitFor } from "../../support/wait.ts";
 
@@ -22,10 +23,6 @@ const PRIVATE_FILES =
   "mount -t tmpfs none /run && mkdir /run/up /run/work && mount -t overlay none -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work /etc";
 
 const PATHS = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/local/bin`;
-
-function busybox(): string | undefined {
-  return ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
-}
 
 /** Commands in the image. */
 const TOOLS = [
@@ -143,21 +140,7 @@ export class DockerDaemon implements AsyncDisposable {
 
   async #makeImage(): Promise<void> {
     const root = join(this.folder, "root");
-    mkdirSync(join(root, "bin"), { recursive: true });
-    for (const folder of ["etc", "proc", "sys", "dev", "tmp"]) mkdirSync(join(root, folder));
-    copyFileSync(busybox() ?? "", join(root, "bin/busybox"));
-    await copyLibraries(busybox() ?? "", root);
-    chmodSync(join(root, "bin/busybox"), 0o755);
-    for (const tool of TOOLS) symlinkSync("busybox", join(root, "bin", tool));
+    await makeBusyboxRoot(root, TOOLS);
     await must(["sh", "-c", `tar -C ${root} -c . | ${this.command.join(" ")} import - ${IMAGE}`]);
-  }
-}
-
-/** Into `root`, with their paths; none of a static program. */
-async function copyLibraries(program: string, root: string): Promise<void> {
-  const { stdout } = await run(["ldd", program]);
-  for (const [path] of stdout.matchAll(/\/\S+/g)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    copyFileSync(path, join(root, path));
   }
 }

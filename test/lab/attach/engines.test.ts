@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers of other engines than Docker, with the compiled executable: containerd's own, by what `ctr` calls them.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeBusyboxRoot } from "../../support/busybox.ts";
 import { Background, must, run } from "../../support/command.ts";
 import { Lab } from "../../support/lab.ts";
 import type { Host } from "../../support/lab-host.ts";
@@ -20,10 +21,7 @@ class ContainerEngine implements AsyncDisposable {
 
   async start(): Promise<void> {
     const at = (name: string): string => join(this.folder, name);
-    mkdirSync(at("rootfs/bin"), { recursive: true });
-    copyFileSync(Bun.which("busybox") ?? "", at("rootfs/bin/busybox"));
-    chmodSync(at("rootfs/bin/busybox"), 0o755);
-    for (const name of ["sleep", "ip", "ping"]) symlinkSync("busybox", at(`rootfs/bin/${name}`));
+    await makeBusyboxRoot(at("rootfs"), ["sleep", "ip", "ping"]);
     const places = ["--root", at("root"), "--state", at("state"), "--address", at("socket")];
     const daemon = new Background([
       "unshare",

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers of a real Podman, found through its Docker-compatible socket without being told of it, with the compiled executable.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeBusyboxRoot } from "../../support/busybox.ts";
 import { Lab } from "../../support/lab.ts";
 import type { Host } from "../../support/lab-host.ts";
 import { waitFor } from "../../support/wait.ts";
@@ -26,10 +27,7 @@ describe.skipIf(missing.length > 0)("containers of Podman", () => {
     host = lab.host("h1");
     await host.must(["mkdir", "-p", "/run/podman"]);
     const rootfs = join(folder, "rootfs");
-    mkdirSync(join(rootfs, "bin"), { recursive: true });
-    copyFileSync(Bun.which("busybox") ?? "", join(rootfs, "bin/busybox"));
-    chmodSync(join(rootfs, "bin/busybox"), 0o755);
-    for (const name of ["sleep", "ip"]) symlinkSync("busybox", join(rootfs, "bin", name));
+    await makeBusyboxRoot(rootfs, ["sleep", "ip"]);
     await host.must(["tar", "-C", rootfs, "-cf", join(folder, "image.tar"), "."]);
     await podman("import", join(folder, "image.tar"), "box");
     host.background(["podman", ...places, ...manners, "system", "service", "-t", "0", "unix:///run/podman/podman.sock"]);

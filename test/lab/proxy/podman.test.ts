@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Podman's Docker-compatible socket behind the proxy, with Docker's own client.
 import { expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeBusyboxRoot } from "../../support/busybox.ts";
 import { must, run } from "../../support/command.ts";
 import { kill } from "../../support/processes.ts";
 import { wire } from "../../support/shapes.ts";
@@ -36,9 +37,7 @@ test.skipIf(missing.length > 0)(
       },
     };
     const image = join(folder, "image");
-    mkdirSync(join(image, "bin"), { recursive: true });
-    copyFileSync(Bun.which("busybox") ?? "", join(image, "bin/busybox"));
-    for (const tool of ["sh", "sleep", "cat", "ip"]) symlinkSync("busybox", join(image, "bin", tool));
+    await makeBusyboxRoot(image, ["sh", "sleep", "cat", "ip"]);
     writeFileSync(
       join(folder, "containers.conf"),
       '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n[engine]\nexit_command_delay = 2\n',
