@@ -272,9 +272,7 @@ export class MeshCore {
   /** Said over others, because the direct connection may be cut. */
   #pathDownSaid(peer: PeerName): void {
     const neighbour = this.neighbours.get(peer);
-    if (!neighbour) return;
-    this.neighbours.doubtRemotePath(neighbour);
-    neighbour.path.check("urgent");
+    if (neighbour) this.neighbours.doubtRemotePath(neighbour);
   }
 
   /** The saved state, when it is ours and young enough. */

@@ -343,11 +343,12 @@ export class Neighbours {
   /** Its probes are said not to be answered. After an outage that is often old news, which waited for TCP to try again, and to act on it would
    *  end a path that works: so it is asked again, and believed at once only when our own probes are not answered either. */
   doubtRemotePath(neighbour: Neighbour): void {
-    if (!neighbour.established) {
-      this.#believe(neighbour, false);
-      return;
-    }
-    if (neighbour.doubted) return;
+    if (!neighbour.established) this.#believe(neighbour, false);
+    else if (!neighbour.doubted) this.#askAgain(neighbour);
+    neighbour.path.check("urgent");
+  }
+
+  #askAgain(neighbour: Neighbour): void {
     neighbour.send({ type: "path", up: true, ask: true });
     const askedAt = this.#ports.clock.now();
     const decide = () => {
@@ -356,7 +357,6 @@ export class Neighbours {
       else neighbour.doubted = this.#ports.clock.after(CONFIRM_MS, decide);
     };
     neighbour.doubted = this.#ports.clock.after(CONFIRM_MS, decide);
-    neighbour.path.check("urgent");
   }
 
   #believe(neighbour: Neighbour, isUp: boolean): void {

@@ -53,6 +53,8 @@ class ContainerEngine implements AsyncDisposable {
     ]);
   }
   async end(namespace: string, id: string): Promise<void> {
+    const tasks = (await this.#ctr("-n", namespace, "task", "ls", "-q")).stdout.split("\n");
+    if (!tasks.includes(id)) return; // ended before
     await this.#ctr("-n", namespace, "task", "kill", "-s", "KILL", id);
     await waitFor(`${id} to end`, async () => (await this.#ctr("-n", namespace, "task", "rm", id)).code === 0);
     await must([...this.#command, "-n", namespace, "container", "rm", id]);
@@ -87,7 +89,7 @@ describe.skipIf(missing.length > 0)("containers of containerd", () => {
     await engine.run("k8s.io", "4f1c0ffee0");
   }, 60_000);
   afterAll(async () => {
-    await engine.end("default", "web").catch(() => undefined);
+    await engine.end("default", "web");
     await engine.end("k8s.io", "4f1c0ffee0");
     await lab?.close();
     await engine[Symbol.asyncDispose]();
