@@ -21,7 +21,6 @@ const DIRECTION: Record<ProgramName, Direction> = {
   sleeve_egress: "egress",
   sleeve_ingress: "ingress",
 };
-const LOOPBACK_IFINDEX = 1;
 
 export interface Hook {
   readonly program: ProgramName;
@@ -37,10 +36,10 @@ export function pinnedHooks(folder: string): Hook[] {
   });
 }
 
-/** TCX when the kernel has it: one attached before says so, otherwise it is tried at the loopback device. @throws {SystemError} */
+/** TCX when the kernel has it: one attached before says so, otherwise the kernel is asked. */
 export function chooseAttach(folder: string, object: BpfObject): AttachKind {
   if (pinnedHooks(folder).length > 0) return "tcx";
-  return hasTcx(object.program("underlay_ingress"), LOOPBACK_IFINDEX) ? "tcx" : "tc";
+  return hasTcx(object.program("underlay_ingress")) ? "tcx" : "tc";
 }
 
 /** Removes whatever of ours sits at these links in the given way. */
