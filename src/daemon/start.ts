@@ -260,6 +260,7 @@ async function build(
     mesh,
     attacher: attachments.attacher,
     exposer: attachments.exposer,
+    bridges: attachments.bridges,
     passwords,
     reloader,
     ping,
@@ -472,6 +473,7 @@ function createSupervisor(parts: {
       const written = overlay.reapply();
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
+      repaired.push(...attachments.bridges.reconcile());
       repaired.push(...(plugin?.repair() ?? []));
       if (dns) await sweepNames(dns);
       await dns?.dns.look();
