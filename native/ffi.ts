@@ -2,6 +2,7 @@
 // Memory, pointers, C strings and libraries for everything below `native/`. Arguments are coerced silently by bun:ffi (undefined
 // becomes 0, 1.9 becomes 1), so raw symbols are called only inside small typed functions.
 import { dlopen, type FFIFunction, type Library, type Pointer, ptr, read, toArrayBuffer } from "bun:ffi";
+import { type PackageNames, packageHere } from "./packages.ts";
 
 /** Memory whose address never changes. Make it with `allocate` or `bytesOf`, not with `new Uint8Array(n)`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -123,6 +124,7 @@ export type Symbols<Table extends Prototypes> = Library<Table>["symbols"];
 
 /** A C library is not installed, or too old. */
 export class MissingLibraryError extends Error {
+  /** What an operator installs on this host. */
   readonly packages: string;
   constructor(message: string, packages: string, options?: ErrorOptions) {
     super(message, options);
@@ -131,32 +133,52 @@ export class MissingLibraryError extends Error {
   }
 }
 
+/** A copy of a library inside the executable. */
+export interface OwnCopy {
+  /** What it needs of the host. */
+  readonly packages: PackageNames;
+  /** Where C finds it; it may be disposed as soon as it is loaded. undefined: this executable was built without one.
+   *  @throws {SystemError} the host forbids it */
+  open(): (Disposable & { readonly path: string }) | undefined;
+}
+
 export interface LibrarySpec<Required extends Prototypes> {
   /** Versioned sonames, best first; the unversioned one exists only beside a -dev package. */
   readonly sonames: readonly string[];
-  /** What an operator installs, for the error's text: `libpcap0.8 (Debian, Ubuntu) or libpcap (Fedora)`. */
-  readonly packages: string;
+  /** What an operator installs. */
+  readonly packages: PackageNames;
   readonly symbols: Required;
+  /** For hosts without one that fits; theirs comes first, because their distribution mends it. */
+  readonly ownCopy?: OwnCopy;
 }
 
 export interface LoadedLibrary<Required extends Prototypes> {
   readonly soname: string;
+  /** Not the host's. */
+  readonly isOwnCopy: boolean;
   readonly symbols: Symbols<Required>;
 }
 
-/** Opens the first of the sonames that exists and has all symbols. @throws {MissingLibraryError} none does */
+/** Opens the first of the sonames that exists and has all symbols, else our own copy. @throws {MissingLibraryError} none does */
 export function loadLibrary<Required extends Prototypes>(spec: LibrarySpec<Required>): LoadedLibrary<Required> {
   const failures: Failure[] = [];
   for (const soname of spec.sonames) {
     const opened = open(soname, spec.symbols);
-    if ("symbols" in opened) return { soname, symbols: opened.symbols };
+    if ("symbols" in opened) return { soname, isOwnCopy: false, symbols: opened.symbols };
     failures.push(opened);
+  }
+  using copy = spec.ownCopy?.open();
+  if (copy) {
+    const opened = open(copy.path, spec.symbols);
+    if ("symbols" in opened) return { soname: spec.sonames[0] ?? "", isOwnCopy: true, symbols: opened.symbols };
+    failures.push({ ...opened, why: `the executable's own copy: ${opened.why}` });
   }
   // A library that exists but cannot be used says more than a name that does not exist.
   const { why, cause } = failures.find(({ isAbsent }) => !isAbsent) ?? { why: undefined, cause: undefined };
   const names = spec.sonames.join(", ");
+  const packages = packageHere((copy && spec.ownCopy?.packages) ?? spec.packages);
   const text = why === undefined ? `cannot load ${names}` : `cannot use ${names}: ${why}`;
-  throw new MissingLibraryError(`${text}; install ${spec.packages}`, spec.packages, { cause });
+  throw new MissingLibraryError(`${text}; install ${packages}`, packages, { cause });
 }
 
 /** The same, opened at the first call and kept. For use as `const lib = lazyLibrary({...})` … `lib().symbols`. */
