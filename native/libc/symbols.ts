@@ -6,7 +6,7 @@ import { lazyLibrary } from "../ffi.ts";
 
 export const libc = lazyLibrary({
   sonames: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
-  packages: "the C library",
+  packages: { deb: "libc6", rpm: "glibc" },
   symbols: {
     open: { args: ["cstring", "i32", "u32"], returns: "i32" }, // int open(const char *, int, mode_t)
     close: { args: ["i32"], returns: "i32" }, // int close(int)
@@ -32,6 +32,7 @@ export const libc = lazyLibrary({
     if_nametoindex: { args: ["cstring"], returns: "i32" }, // unsigned if_nametoindex(const char *)
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" }, // int setsockopt(int, int, int, const void *, socklen_t)
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" }, // int getsockopt(int, int, int, void *, socklen_t *)
+    memfd_create: { args: ["cstring", "u32"], returns: "i32" }, // int memfd_create(const char *, unsigned)
     setns: { args: ["i32", "i32"], returns: "i32" }, // int setns(int, int)
     unshare: { args: ["i32"], returns: "i32" }, // int unshare(int)
     geteuid: { args: [], returns: "u32" }, // uid_t geteuid(void)
