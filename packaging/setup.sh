@@ -266,6 +266,21 @@ fetch_resolved() {
   mv "$work" "$RESOLVED_DIRECTORY"
 }
 
+# An emulator for programs of the other machine. Unpacked, not installed: installed it would change how this machine runs programs.
+fetch_emulator() {
+  local other=aarch64
+  [[ "$(uname -m)" != aarch64 ]] || other=x86_64
+  [[ ! -e "dist/qemu/qemu-$other-static" ]] || return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 1
+  local work=dist/qemu.new
+  rm -rf "$work"
+  mkdir -p "$work"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root qemu-user-static >&2 &&
+    dpkg-deb --fsys-tarfile qemu-user-static_*.deb | tar -x --strip-components=3 "./usr/bin/qemu-$other-static" && rm qemu-user-static_*.deb) || return 1
+  rm -rf dist/qemu
+  mv "$work" dist/qemu
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
@@ -275,6 +290,7 @@ finish() {
     package) bash packaging/setup.sh libbpf ;;
     test | all)
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
+      fetch_emulator || echo "setup: the waiter for the other machine will not be tested" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       bash packaging/setup.sh libbpf || echo "setup: packages will have the libbpf of this machine, or cannot be made" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
