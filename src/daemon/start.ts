@@ -275,7 +275,7 @@ async function build(
       ...(plugin?.warnings() ?? []),
     ],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
-    notes: () => health.notes(),
+    notes: () => [...health.notes(), ...supervisor.notes()],
     proxy: () => proxy?.status() ?? null,
     plugin: () => plugin?.status() ?? null,
     transports: async () => ({
