@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Debian package on two real hosts: installed, started, upgraded under traffic, rebooted, removed and purged, as an administrator does.
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -213,6 +214,30 @@ hosts("the package", () => {
     expect(await bad("service")).toContain("weave.service is ");
     await h1.sh("rm -r /run/systemd/system/weave.service.d; systemctl daemon-reload; systemctl restart weave");
     expect([await bad("jit"), await bad("service")]).toEqual(["", ""]);
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("a downgrade over a newer schema is refused in words, nothing is changed, and the network goes on", async () => {
+    const schema = (version: number) => {
+      using database = new Database(join(h1.root, "var/lib/weave/weave.db"));
+      const before = database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+      database.run(`PRAGMA user_version = ${version}`);
+      return before;
+    };
+    await h1.sh("systemctl stop weave");
+    const ours = schema(99);
+    const files = "cd /var/lib/weave && sha256sum identity.key weave.db";
+    const before = await h1.sh(files);
+    expect((await h1.run("systemctl start weave")).code).not.toBe(0);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toMatch(
+      /database \/var\/lib\/weave\/weave\.db was written by a newer weave \(schema 99, this one knows \d+\); install that version again/,
+    );
+    expect((await h1.run("weave doctor")).stdout).toMatch(/^error +service .*written by a newer weave/m);
+    expect(await reaches(h2, "10.32.9.1")).toBe(true);
+    await h1.sh("systemctl stop weave");
+    expect(await h1.sh(files)).toBe(before);
+    expect(schema(ours)).toBe(99);
+    await h1.sh("systemctl start weave");
     await waitUntilReached(h2, "10.32.9.1");
   });
 
