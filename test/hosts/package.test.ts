@@ -6,6 +6,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../support/command.ts";
+import { Flood } from "../support/flood.ts";
+import type { Place } from "../support/lab-host.ts";
+import { StreamRun } from "../support/traffic.ts";
 import { waitFor } from "../support/wait.ts";
 import { HAS_DEBIAN_13, type Machine, Machines, whyNoHosts } from "./machine.ts";
 
@@ -104,10 +107,17 @@ hosts("the package", () => {
     await h1.sh("weave detach /run/netns/box; ip netns del box");
   });
 
-  test("restart, kill, upgrade and downgrade lose no frame, and the peers of `connect` stay", async () => {
+  test("restart, kill, upgrade and downgrade under bulk traffic lose no frame and break no flow, and the peers of `connect` stay", async () => {
     const pidOf = async (machine: Machine) => (await machine.sh("systemctl show -p MainPID --value weave")).trim();
     const ready = (machine: Machine) =>
       waitFor("the service", async () => (await machine.run("weave status")).code === 0, { deadlineMs: 20_000, everyMs: 100 });
+    const [box1, box2] = [h1, h2].map((machine) => ({ netns: `${machine.files}/run/netns/bulk` }) as Place) as [Place, Place];
+    await Promise.all([
+      h1.sh("ip netns add bulk; weave attach 10.32.9.11/24 /run/netns/bulk"),
+      h2.sh("ip netns add bulk; weave attach 10.32.9.12/24 /run/netns/bulk"),
+    ]);
+    const streams = [await StreamRun.start(box1, box2, "10.32.9.12"), await StreamRun.start(box2, box1, "10.32.9.11")];
+    const flood = await Flood.start(box2, box1, "10.32.9.11");
     const lost = await lostDuring(async () => {
       await h1.sh("systemctl restart weave");
       const before = await pidOf(h1);
@@ -122,7 +132,12 @@ hosts("the package", () => {
       await install(h2, NEWER);
       await ready(h2);
     });
-    expect(lost).toBe(0);
+    for (const stream of streams) await stream.more(1 << 20);
+    const { sent, ...bad } = await flood.stop();
+    expect(sent).toBeGreaterThan(1_000);
+    expect({ pings: lost, ...bad }).toEqual({ pings: 0, lost: 0, duplicates: 0 });
+    for (const stream of streams) expect(stream.stop()).toMatchObject({ broken: false, damagedAt: undefined });
+    for (const machine of [h1, h2]) await machine.sh("weave detach /run/netns/bulk; ip netns del bulk");
     await waitFor("the connection", async () => /established/.test(await h2.sh("weave status connections")), {
       deadlineMs: 20_000,
     });
