@@ -201,7 +201,7 @@ async function build(
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
   watchDocker(attachments, { proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
-    { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
+    { initial: config.passwords, areFixed: config.origins.passwords === "flag" },
     {
       store: (texts) => storeOption(config.dataDir, "passwords", texts),
       use: (texts) => transport.setPasswords(texts),

@@ -154,11 +154,24 @@ hosts("the package", () => {
     expect(await h1.sh(links)).toBe(before);
   });
 
-  test("after a reboot everything is back without hands", async () => {
-    await h2.reboot();
-    await waitUntilReached(h2, "10.32.9.1");
-    await waitUntilReached(h1, "10.32.9.2");
-    expect(await h2.sh("weave status targets")).toContain(h1.address);
+  test("what launch was given wins over weave.toml, is shown with its origin, and after a reboot everything is back without hands", async () => {
+    await h2.sh("systemctl disable weave; weave stop");
+    await h2.sh('printf \'nickname = "second"\\nlog-level = "warning"\\n\' >/etc/weave/weave.toml');
+    const { stderr } = await h2.run(`weave launch --log-level debug ${h1.address}`);
+    expect(stderr).toBe("weave launch: it is not started at the next boot; for that: systemctl enable weave\n");
+    await h2.sh("systemctl enable weave");
+    await h2.sh("weave connect 192.168.48.99; weave forget 192.168.48.99; weave connect 192.168.48.98");
+    for (const turn of ["before", "after"]) {
+      expect(await h2.sh("systemctl is-active weave")).toBe("active\n");
+      const { Config, Router } = JSON.parse(await h2.sh("weave report"));
+      expect([turn, Config.nickname, Config.logLevel]).toEqual([turn, "second", "debug"]);
+      expect(Config.origins).toEqual({ nickname: "config", logLevel: "launch" });
+      expect(Router.Targets).toEqual([h1.address, "192.168.48.98"]);
+      if (turn === "before") await h2.reboot();
+      await waitUntilReached(h2, "10.32.9.1");
+      await waitUntilReached(h1, "10.32.9.2");
+    }
+    await h2.sh("weave forget 192.168.48.98");
   });
 
   test("weave.toml is read when the service starts, and a mistake in it is told", async () => {
