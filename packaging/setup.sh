@@ -85,7 +85,7 @@ readonly DNS=(
   "cmd unbound unbound"
   "cmd dnsperf dnsperf"
 )
-readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar DOCKER_HOST_ARCHIVE=dist/hosts/docker.tar
+readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar SERVICES_HOST_ARCHIVE=dist/hosts/services.tar
 readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
@@ -194,14 +194,14 @@ fetch_kernel() {
 }
 
 # Small Debians with systemd and the libraries of weave, which the tests boot as hosts: an archive each of a root file system. The one with Docker,
-# which starts only when a test wants it, is twice as large, so the others need not unpack it.
+# firewalld and ufw, which start only when a test wants them, is twice as large, so the others need not unpack it.
 make_hosts() {
   local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
   make_host "$HOST_ARCHIVE" bookworm --include="$include"
   # The image for containers is busybox; Docker gets it by `docker import`.
   # shellcheck disable=SC2016 # $1 is the root of the new system, which mmdebstrap fills in
-  make_host "$DOCKER_HOST_ARCHIVE" bookworm --include="$include,docker.io,iptables,busybox-static" \
-    --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service' \
+  make_host "$SERVICES_HOST_ARCHIVE" bookworm --include="$include,docker.io,iptables,firewalld,ufw,busybox-static" \
+    --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service firewalld.service ufw.service' \
     --customize-hook='image="$1/usr/share/weave-test/image" && mkdir -p "$image/bin" "$image/tmp" && cp "$1/bin/busybox" "$image/bin/" &&
       chroot "$1" busybox --list | while read -r name; do [ -e "$image/bin/$name" ] || ln -s busybox "$image/bin/$name"; done'
 }

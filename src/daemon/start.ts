@@ -201,7 +201,7 @@ async function build(
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
   watchDocker(attachments, { proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
-    { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
+    { initial: config.passwords, areFixed: config.origins.passwords === "flag" },
     {
       store: (texts) => storeOption(config.dataDir, "passwords", texts),
       use: (texts) => transport.setPasswords(texts),
@@ -276,7 +276,7 @@ async function build(
       ...(plugin?.warnings() ?? []),
     ],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
-    notes: () => health.notes(),
+    notes: () => [...health.notes(), ...supervisor.notes()],
     proxy: () => proxy?.status() ?? null,
     plugin: () => plugin?.status() ?? null,
     transports: async () => ({

@@ -79,8 +79,15 @@ export class SleeveEngine {
     undo.move();
   }
 
-  /** Runs until it is told to stop. @throws {PcapError} the link went away */
+  /** Runs until it is told to stop, then gives back port and link. @throws {PcapError} the link went away */
   run(): void {
+    try {
+      this.#loop();
+    } finally {
+      this.#close(); // the thread ends, and its descriptors would not
+    }
+  }
+  #loop(): void {
     let tickAt = 0;
     while (!this.#isOver) {
       this.#now = systemClock.now();
@@ -95,7 +102,6 @@ export class SleeveEngine {
       this.#poll.wait(this.#waitMs());
       if (this.#poll.ready(3) !== 0) this.#takeCommands();
     }
-    this.#close();
   }
 
   #close(): void {

@@ -9,7 +9,8 @@ import { type Finished, must, run } from "../support/command.ts";
 import { waitFor } from "../support/wait.ts";
 
 type Kind = "base" | "docker";
-const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${kind}.tar`, import.meta.url).pathname;
+const ARCHIVES = { base: "base.tar", docker: "services.tar" } as const;
+const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${ARCHIVES[kind]}`, import.meta.url).pathname;
 const DROP_IN = "/etc/systemd/system/docker.service.d/cgroups.conf";
 /** Debian's unit is not started a fourth time within a minute, which tests do. */
 const NO_LIMIT = "'[Unit]' StartLimitIntervalSec=0";

@@ -35,7 +35,7 @@ async function state(): Promise<string> {
   return await h1.must([
     "sh",
     "-c",
-    `${links} | sort; ip -4 -o addr show dev weave | sed 's/^[0-9]*//'; nft list ruleset; ${PORTS} | while read port; do for way in ingress egress; do tc filter show dev $port $way | grep -c veth_; done; done`,
+    `${links} | sort; ip -4 -o addr show dev weave | sed 's/^[0-9]*//'; nft list ruleset; sysctl net.ipv6.conf.weave.accept_ra net.ipv4.neigh.weave; ${PORTS} | while read port; do for way in ingress egress; do tc filter show dev $port $way | grep -c veth_; done; done`,
   ]);
 }
 
@@ -49,6 +49,11 @@ describe("mended at once", () => {
     ["all rules of the packet filter flushed", "nft flush ruleset"],
     ["a rule taken out of our table", "nft flush chain inet weave postrouting"],
     ["the host's address taken off the bridge", "ip addr flush dev weave"],
+    ["a setting of the bridge changed, of which the kernel tells nobody", "sysctl -q -w net.ipv6.conf.weave.accept_ra=2"],
+    [
+      "all settings read again from a file",
+      "echo net.ipv4.neigh.weave.ucast_solicit=3 >/run/all.conf; sysctl -q -p /run/all.conf",
+    ],
     ["the VXLAN device deleted", "ip link del vxlan-6784"],
     ["the sleeve's link deleted", "ip link del vethwe-sleeve"],
     ["the container's link deleted", `ip link del $(${PORTS} | head -n1)`],
@@ -64,6 +69,9 @@ describe("mended at once", () => {
       // This also shows that something was broken: the repair may be faster than a look at it.
       await waitFor("the repair to be counted", async () => (await repairsOf(h1)) > repairs, SOON);
       await waitFor("everything to be as before", async () => (await state()) === before, { ...SOON, show: state });
+      expect(await h1.mustWeave("status")).toMatch(
+        /^ +Note: repaired \d+ s ago: .* \(\d+ repairs since the start; see the log\)$/m,
+      );
       expect(await h1.reaches("10.2.1.102")).toBe(true);
       expect(await h1.reaches("10.2.1.1")).toBe(true);
     });

@@ -23,6 +23,7 @@ import { GENLMSGHDR } from "../../../native/netlink/generic.ts";
 import * as link from "../../../native/netlink/link-attributes.ts";
 import { NFNLGRP, RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
 import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
+import { NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL } from "../../../native/netlink/netconf.ts";
 import * as nftables from "../../../native/netlink/nftables.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
@@ -58,6 +59,7 @@ const HEADERS = [
   "linux/genetlink.h",
   "linux/if_link.h",
   "linux/if_addr.h",
+  "linux/netconf.h",
   "linux/neighbour.h",
   "linux/veth.h",
   "linux/pkt_sched.h",
@@ -249,6 +251,8 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
   ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
   ...prefixed("RTNLGRP_", RTNLGRP),
+  NETCONFA_IFINDEX,
+  NETCONFA_IFINDEX_ALL,
   SK_MEMINFO_VARS: SK_MEMINFO.vars,
   SK_MEMINFO_DROPS: SK_MEMINFO.drops,
   ...prefixed("IFF_", link.IFF),
