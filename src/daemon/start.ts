@@ -31,17 +31,17 @@ import { Overlay, transportNames } from "../overlay/paths.ts";
 import { PeerPing } from "../overlay/peer-ping.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
-import { errorText, invariant } from "../runtime/errors.ts";
+import { invariant } from "../runtime/errors.ts";
 import { createLog, type Log, limitedLog } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
 import { DnsService, noNames } from "./dns.ts";
-import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
+import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, nameSweeper } from "./dns-backend.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
-import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
+import { chooseRange, createIpam, keepLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
@@ -60,8 +60,6 @@ const SETTLED_MS = 5_000;
 const TIDY_MS = 60_000;
 
 const LOOKUP_MS = 3_000;
-/** Leases are compared with what is attached. */
-const LEASES_MS = 60_000;
 
 /** Runs the daemon until it is told to stop. @param load reads the configuration again, see `reload.ts` @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string, load: () => DaemonConfig): Promise<void> {
@@ -187,16 +185,7 @@ async function build(
       onChange: (changes) => supervisor.changed(changes),
     }),
   );
-  if (ipam) {
-    const reconcile = () => reconcileLeases(ipam, store, attachments.runtime, log);
-    await reconcile();
-    ipam.allocator.open();
-    owned.use(
-      every(clock, LEASES_MS, () => {
-        void reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
-      }),
-    );
-  }
+  if (ipam) owned.use(keepLeases(ipam, { store, runtime: attachments.runtime, clock, log }));
   if (plugin) owned.use(plugin);
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
   watchDocker(attachments, { proxy, plugin }, log, owned);
@@ -462,6 +451,7 @@ function createSupervisor(parts: {
   readonly repairs: Counter;
 }): Supervisor {
   const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
+  const sweep = dns && nameSweeper(dns, log);
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -473,7 +463,7 @@ function createSupervisor(parts: {
       if (written > 0) repaired.push(`${written} entries of the switch's maps`);
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
       repaired.push(...(plugin?.repair() ?? []));
-      if (dns) await sweepNames(dns);
+      sweep?.();
       await dns?.dns.look();
       // Last: when its name or port was taken by somebody, all else is mended all the same.
       return [...repaired, ...wireguard.repair()];
