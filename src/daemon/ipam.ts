@@ -8,6 +8,7 @@ import type { DaemonConfig } from "../config/load.ts";
 import { EXPOSE_OWNER } from "../expose/exposure.ts";
 import { Allocator } from "../ipam/allocator.ts";
 import type { InitMode } from "../ipam/founding.ts";
+import type { Lease } from "../ipam/lease.ts";
 import { SELF_REASON } from "../mesh/admission.ts";
 import type { Mesh } from "../mesh/mesh.ts";
 import { formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
@@ -48,6 +49,8 @@ export interface IpamPorts {
   readonly clock: Clock;
   readonly log: Log;
   describe(owner: string): string;
+  /** Whether a lease's owner may come back for its address. */
+  readonly mayReturn: (lease: Lease) => boolean;
 }
 
 /** @throws {UserError} bad-request: the default subnet has nothing of the range */
@@ -81,6 +84,7 @@ export function createIpam(config: DaemonConfig, range: Cidr, ports: IpamPorts):
       peers: () => mesh.peers(),
       electors: () => electorsOf(mesh),
       describe: ports.describe,
+      mayReturn: ports.mayReturn,
     },
   );
   const book = new AddressBook({ range, range6: config.ipallocRange6, defaultSubnet }, allocator);

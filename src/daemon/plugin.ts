@@ -41,6 +41,8 @@ export interface DockerPlugin extends AsyncDisposable {
   repair(): readonly string[];
   /** Also what Docker does not have any more. */
   look(): Promise<void>;
+  /** Whether a container that had this address from us may come back for it. */
+  mayReturn(address: Ip): boolean;
   status(): PluginStatus;
   warnings(): readonly string[];
 }
@@ -107,6 +109,7 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
     },
     repair: () => endpoints.repair(),
     look: () => keeper.look(true),
+    mayReturn: (address) => returning.has(address),
     status: () => ({
       driverName: "weave",
       meshDriverName: MESH_DRIVER,
@@ -126,18 +129,22 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
 const DOCKER_ID = /^[0-9a-f]{64}$/;
 const LEFT_KEY = "plugin-left";
 
-/** Pairs of texts; what is not is left out. */
+/** Lists of address, container and whether it chose; what is not is left out. */
 function returningJournal({ settings }: Store): ReturningJournal {
   return {
     load() {
       const stored: unknown = JSON.parse(settings.get(LEFT_KEY) ?? "[]");
-      const pairs = Array.isArray(stored) ? stored.filter(Array.isArray) : [];
-      return pairs.flatMap(([ip, container]: unknown[]) => {
+      const rows = Array.isArray(stored) ? stored.filter(Array.isArray) : [];
+      const left = rows.flatMap(([ip, container, isChosen]: unknown[]) => {
         const address = parseIp(String(ip));
-        return address === undefined ? [] : [[address, String(container)] as const];
+        return address === undefined ? [] : [[address, { container: String(container), isChosen: isChosen === true }] as const];
       });
+      return new Map(left);
     },
-    save: (left) => settings.set(LEFT_KEY, JSON.stringify(left)),
+    save(left) {
+      const rows = [...left].map(([address, { container, isChosen }]) => [address, container, isChosen]);
+      settings.set(LEFT_KEY, JSON.stringify(rows));
+    },
   };
 }
 

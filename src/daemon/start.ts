@@ -20,6 +20,8 @@ import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import type { Lease } from "../ipam/lease.ts";
+import { toIp } from "../ipam/range.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link, Routes } from "../mesh/ports.ts";
@@ -43,6 +45,7 @@ import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
 import { chooseRange, createIpam, keepLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
+import { KnownContainers } from "./known-containers.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, isSameLaunch, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
@@ -152,7 +155,9 @@ async function build(
   const bridge = owned.use(new HostBridge({ bridge: config.weaveBridge, log }));
   const range = chooseRange(config, store, bridge, log);
   const describe = (owner: string): string => attachments.attacher.list().find((one) => one.owner === owner)?.name ?? owner;
-  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe });
+  const known = new KnownContainers();
+  const mayReturn = ({ owner, address }: Lease): boolean => known.has(owner) || plugin?.mayReturn(toIp(address)) === true;
+  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe, mayReturn });
   if (ipam) owned.use(ipam.allocator);
   const attachments: AttachmentParts = owned.use(
     createAttachments(
@@ -188,7 +193,7 @@ async function build(
   if (ipam) owned.use(keepLeases(ipam, { store, runtime: attachments.runtime, clock, log }));
   if (plugin) owned.use(plugin);
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
-  watchDocker(attachments, { proxy, plugin }, log, owned);
+  watchDocker(attachments, { known, proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
     {
