@@ -53,6 +53,8 @@ export interface PluginPorts {
   readonly ipam: Ipam | undefined;
   readonly dns: DnsService | undefined;
   readonly hostName: string;
+  /** Largest packet of our containers. */
+  readonly mtuBytes: () => number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,7 +76,7 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
     endpoints,
     addresses,
     names,
-    guests: { settle: (netns, mac, cidrs) => settleGuest(netns, mac, cidrs, log) },
+    guests: { settle: (netns, mac, cidrs) => settleGuest(netns, { mac, addresses: cidrs, mtuBytes: ports.mtuBytes() }, log) },
     namespaces: new HostNamespaces(),
     runtime: docker ? new DockerNetworks(docker) : noDocker,
     log,
@@ -107,7 +109,11 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
       if (action === "destroy") returning.destroyed(id);
       if (action === "start") void keeper.look();
     },
-    repair: () => endpoints.repair(),
+    repair() {
+      const repaired = endpoints.repair();
+      if (repaired.length > 0) keeper.resettle();
+      return repaired;
+    },
     look: () => keeper.look(true),
     mayReturn: (address) => returning.has(address),
     status: () => ({

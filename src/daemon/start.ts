@@ -172,7 +172,8 @@ async function build(
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const dns = names && { dns: names, ...attachments };
-  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), clock, random: systemRandom, log };
+  const mtuBytes = () => kernel.mtuBytes;
+  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), mtuBytes, clock, random: systemRandom, log };
   const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",

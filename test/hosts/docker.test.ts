@@ -159,11 +159,11 @@ withDockerHosts("docker run --net=weave", (hosts) => {
           h1.sh(`eval $(weave env); docker run -d --stop-timeout=0 --restart=always --name ${name} ${IMAGE} sleep 10000`),
         ),
       ]);
-      before = await allBack(60_000);
+      before = await allBack(performance.now() + 60_000);
     }, 120_000);
 
     /** What container names have which address, once all run, have names on both hosts and answer to the other host. */
-    async function allBack(deadlineMs: number): Promise<ReadonlyMap<string, string>> {
+    async function allBack(endAt: number): Promise<ReadonlyMap<string, string>> {
       let missing = "";
       const look = async () => {
         const format = "{{.Name}} {{.State.Running}} {{.Id}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
@@ -184,17 +184,17 @@ withDockerHosts("docker run --net=weave", (hosts) => {
         return missing === "" ? all : undefined;
       };
       const show = async () => `${missing}\n${await logOf(h1)}`;
-      const { found } = await waitFor("all containers", look, { deadlineMs, everyMs: 200, show });
+      const leftMs = () => Math.max(1, endAt - performance.now());
+      const { found } = await waitFor("all containers", look, { deadlineMs: leftMs(), everyMs: 200, show });
       const pings = [...found.values()].map((address) => `ping -c1 -W1 ${address}`).join(" && ");
-      await hosts.until("all to be reached", h2, `docker exec c2 sh -c '${pings}'`, deadlineMs);
+      await hosts.until("all to be reached", h2, `docker exec c2 sh -c '${pings}'`, leftMs());
       return found;
     }
-    /** All are back soon after it began, each as it was. */
-    async function endures(act: () => Promise<unknown>, began = () => 0): Promise<void> {
+    /** All are back soon after it began, each as it was. `act` may tell when that was. */
+    async function endures(act: () => Promise<unknown>): Promise<void> {
       const calledAt = performance.now();
-      await act();
-      const beganAt = began() || calledAt;
-      const now = await allBack(Math.max(1, BACK_MS - (performance.now() - beganAt)));
+      const beganAt = Number((await act()) || calledAt);
+      const now = await allBack(beganAt + BACK_MS);
       for (const name of BY_PROXY) expect([name, now.get(name)]).toEqual([name, before.get(name)]);
       for (const name of BY_PLUGIN) expect([name, now.get(name)]).toEqual([name, fixedAddress(name) ?? now.get(name)]);
       // Docker does not say for whom it asks: those without a choice share out the addresses they had.
@@ -246,13 +246,22 @@ withDockerHosts("docker run --net=weave", (hosts) => {
         database.run("UPDATE leases SET freed_ms = freed_ms - 3600000");
         database.close();
       };
-      await endures(
-        "reboot",
-        () => h1.reboot(isOff),
-        () => offAt,
-      );
+      await endures(async () => {
+        await h1.reboot(isOff);
+        return offAt;
+      });
       expect(await h1.sh("journalctl -b -u docker -o cat")).not.toContain("Unable to connect to plugin");
     }, 240_000);
+
+    test("the first password at run time brings them the MTU that leaves room for it", async () => {
+      const mtu = (name: string, link: string) => `docker exec ${name} cat /sys/class/net/${link}/mtu`;
+      const mtus = () => h1.sh([mtu("s1", "ethwe0"), mtu("s2", "ethwe0"), mtu("p1", "ethwe")].join("; "));
+      expect(await mtus()).toBe("1430\n1430\n1430\n");
+      await Promise.all(hosts.all.map((machine) => machine.sh("weave password add horse")));
+      await waitFor("their MTU", async () => (await mtus()) === "1350\n1350\n1350\n", { everyMs: 200, show: mtus });
+      const full = "ping -c1 -W1 -s 1322 $(weave dns-lookup c2)";
+      await hosts.until("full packets", h1, `docker exec s1 ${full} && docker exec p1 ${full}`);
+    }, 60_000);
   });
 
   test("removed containers and networks leave no link, address or name", async () => {
