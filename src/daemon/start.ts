@@ -20,6 +20,8 @@ import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
 import { hostAddresses } from "../host/underlay.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import type { Lease } from "../ipam/lease.ts";
+import { toIp } from "../ipam/range.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link, Routes } from "../mesh/ports.ts";
@@ -31,18 +33,19 @@ import { Overlay, transportNames } from "../overlay/paths.ts";
 import { PeerPing } from "../overlay/peer-ping.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { type Counter, Counters } from "../runtime/counters.ts";
-import { errorText, invariant } from "../runtime/errors.ts";
+import { invariant } from "../runtime/errors.ts";
 import { createLog, type Log, limitedLog } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
 import { DnsService, noNames } from "./dns.ts";
-import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
+import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, nameSweeper } from "./dns-backend.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
-import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
+import { chooseRange, createIpam, keepLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
+import { KnownContainers } from "./known-containers.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, isSameLaunch, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
@@ -60,8 +63,6 @@ const SETTLED_MS = 5_000;
 const TIDY_MS = 60_000;
 
 const LOOKUP_MS = 3_000;
-/** Leases are compared with what is attached. */
-const LEASES_MS = 60_000;
 
 /** Runs the daemon until it is told to stop. @param load reads the configuration again, see `reload.ts` @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string, load: () => DaemonConfig): Promise<void> {
@@ -154,7 +155,9 @@ async function build(
   const bridge = owned.use(new HostBridge({ bridge: config.weaveBridge, log }));
   const range = chooseRange(config, store, bridge, log);
   const describe = (owner: string): string => attachments.attacher.list().find((one) => one.owner === owner)?.name ?? owner;
-  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe });
+  const known = new KnownContainers();
+  const mayReturn = ({ owner, address }: Lease): boolean => known.has(owner) || plugin?.mayReturn(toIp(address)) === true;
+  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe, mayReturn });
   if (ipam) owned.use(ipam.allocator);
   const attachments: AttachmentParts = owned.use(
     createAttachments(
@@ -169,7 +172,8 @@ async function build(
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const dns = names && { dns: names, ...attachments };
-  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), clock, random: systemRandom, log };
+  const mtuBytes = () => kernel.mtuBytes;
+  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), mtuBytes, clock, random: systemRandom, log };
   const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",
@@ -187,19 +191,10 @@ async function build(
       onChange: (changes) => supervisor.changed(changes),
     }),
   );
-  if (ipam) {
-    const reconcile = () => reconcileLeases(ipam, store, attachments.runtime, log);
-    await reconcile();
-    ipam.allocator.open();
-    owned.use(
-      every(clock, LEASES_MS, () => {
-        void reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
-      }),
-    );
-  }
+  if (ipam) owned.use(keepLeases(ipam, { store, runtime: attachments.runtime, clock, log }));
   if (plugin) owned.use(plugin);
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
-  watchDocker(attachments, { proxy, plugin }, log, owned);
+  watchDocker(attachments, { known, proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
     { initial: config.passwords, areFixed: config.origins.passwords === "flag" },
     {
@@ -463,6 +458,7 @@ function createSupervisor(parts: {
   readonly repairs: Counter;
 }): Supervisor {
   const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
+  const sweep = dns && nameSweeper(dns, log);
   let underlay = underlaySignature(kernel);
   return new Supervisor({
     clock: systemClock,
@@ -475,7 +471,7 @@ function createSupervisor(parts: {
       repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
       repaired.push(...attachments.bridges.reconcile());
       repaired.push(...(plugin?.repair() ?? []));
-      if (dns) await sweepNames(dns);
+      sweep?.();
       await dns?.dns.look();
       // Last: when its name or port was taken by somebody, all else is mended all the same.
       return [...repaired, ...wireguard.repair()];

@@ -210,9 +210,10 @@ export class Machine {
     writeFileSync(join(root, "etc/machine-id"), `${crypto.randomUUID().replaceAll("-", "")}\n`);
   }
 
-  /** Powers off and boots again, as after a failure of the kernel: nothing of it lasts but the disk. */
-  async reboot(): Promise<void> {
+  /** Powers off and boots again: nothing of it lasts but the disk. */
+  async reboot(isOff?: () => void): Promise<void> {
     await this.#powerOff();
+    isOff?.();
     await this.boot();
   }
 
