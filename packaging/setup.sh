@@ -71,6 +71,12 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
+readonly VM_ARM64=(
+  "cmd qemu-system-aarch64 qemu-system-arm"
+  "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
+  "cmd mmdebstrap mmdebstrap"
+  "file /sbin/depmod kmod"
+)
 readonly BENCH=(
   "cmd tincd tinc"
   "cmd nebula nebula"
@@ -85,7 +91,7 @@ readonly DNS=(
   "cmd unbound unbound"
   "cmd dnsperf dnsperf"
 )
-readonly VM_DIRECTORY=dist/vm HOST_ARCHIVE=dist/hosts/base.tar SERVICES_HOST_ARCHIVE=dist/hosts/services.tar
+readonly VM_DIRECTORY=dist/vm ARM64_VM_DIRECTORY=dist/vm-arm64 HOST_ARCHIVE=dist/hosts/base.tar SERVICES_HOST_ARCHIVE=dist/hosts/services.tar
 readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
@@ -98,10 +104,11 @@ case "$job" in
   libbpf) needs=("${LIBBPF[@]}") ;;
   hosts | debian11 | debian13 | ubuntu2204 | ubuntu2404) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
+  vm-arm64) needs=("${VM_ARM64[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, vm-arm64, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -191,6 +198,30 @@ fetch_kernel() {
   "$VM_DIRECTORY/busybox" depmod -b "$VM_DIRECTORY" "$release"
   rm -rf "$work"
   echo "$release" >"$VM_DIRECTORY/release"
+}
+
+# The same for the virtual machine of arm64, with a Debian for it to live in: unpacked only, because nothing of it runs here.
+fetch_arm64() {
+  [[ ! -e "$ARM64_VM_DIRECTORY/release" ]] || return 0
+  echo "setup: fetching a Debian for arm64 for the virtual machine" >&2
+  local root="$ARM64_VM_DIRECTORY/root" release
+  local include=base-files,base-passwd,bash,busybox-static,coreutils,dash,debianutils,findutils,grep,hostname,iproute2,iputils-ping,libbpf1,libnftables1
+  include+=,libpcap0.8,libsodium23,linux-image-cloud-arm64,mawk,mount,nftables,procps,sed,util-linux
+  rm -rf "$ARM64_VM_DIRECTORY"
+  mkdir -p "$root"
+  mmdebstrap --quiet --variant=extract --architectures=arm64 --include="$include" bookworm "$root" || fail "mmdebstrap could not get a Debian for arm64"
+  # What the packages' scripts would have made.
+  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  mkdir -p "$root/mnt"
+  release="$(basename "$root"/lib/modules/*)"
+  mkdir "$ARM64_VM_DIRECTORY/lib"
+  mv "$root/boot/vmlinuz-$release" "$ARM64_VM_DIRECTORY/vmlinuz"
+  mv "$root/lib/modules" "$ARM64_VM_DIRECTORY/lib/modules"
+  cp "$root/bin/busybox" "$ARM64_VM_DIRECTORY/busybox"
+  /sbin/depmod -b "$ARM64_VM_DIRECTORY" "$release"
+  rm -rf "$root"/boot "$root"/usr/share/{doc,locale,man}
+  echo "$release" >"$ARM64_VM_DIRECTORY/release"
 }
 
 # Small Debians with systemd and the libraries of weave, which the tests boot as hosts: an archive each of a root file system. The one with Docker,
@@ -285,6 +316,7 @@ fetch_emulator() {
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
+    vm-arm64) fetch_arm64 ;;
     hosts) make_hosts ;;
     libbpf) fetch_libbpf ;;
     package) bash packaging/setup.sh libbpf ;;
@@ -292,6 +324,7 @@ finish() {
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       fetch_emulator || echo "setup: the waiter for the other machine will not be tested" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
+      bash packaging/setup.sh vm-arm64 || echo "setup: the test in a virtual machine of arm64 will be skipped" >&2
       bash packaging/setup.sh libbpf || echo "setup: packages will have the libbpf of this machine, or cannot be made" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2

@@ -2,6 +2,7 @@
 // One conversation with the kernel's packet filter, in nft's language. A context belongs to the network namespace of the thread that made it.
 // A command can take milliseconds (the kernel waits for every CPU), so callers that must not wait keep it off their thread.
 import { type Address, cString, stringAt } from "../ffi.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 import { libnftables } from "./symbols.ts";
 
 const NFT_CTX_DEFAULT = 0;
@@ -25,8 +26,11 @@ export class Nft implements Disposable {
     this.#context = context;
   }
 
-  /** @param output how listings are written @throws {MissingLibraryError} libnftables is not installed */
+  /** @param output how listings are written  @throws {MissingLibraryError} libnftables is not installed
+   *  @throws {SystemError} EPROTONOSUPPORT: the kernel has no such packet filter */
   static open(output: "text" | "json" = "text"): Nft {
+    // Asked before the library does, which ends the whole process when it gets no socket (netlink_init_error in its mnl.c).
+    NetlinkSocket.open(NETLINK_NETFILTER)[Symbol.dispose]();
     const { symbols: lib } = libnftables();
     const context = lib.nft_ctx_new(NFT_CTX_DEFAULT);
     if (context === null) throw new Error("nft_ctx_new: out of memory");

@@ -2,6 +2,7 @@
 // Our nftables table on this machine. The table is written whole, in one transaction, and then listed: what the kernel shows is kept, and compared
 // with what it shows later, so a foreign flush or edit is noticed without understanding it. Commands touch this one table only and take
 // well under a millisecond beside 20,000 foreign rules (the first one up to 25 ms), so they run on the caller's thread.
+import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { Nft, type NftAnswer } from "../../native/libnftables/nft.ts";
 import type { Firewall } from "../expose/exposure.ts";
@@ -82,6 +83,10 @@ export class NftFirewall implements Firewall, Disposable {
     try {
       return Nft.open();
     } catch (thrown) {
+      if (isSystemError(thrown, "EPROTONOSUPPORT")) {
+        const hint = "load the modules nfnetlink and nf_tables, or use weave expose --without-masquerade";
+        throw new UserError("unavailable", "cannot masquerade: this kernel has no nf_tables", hint, { cause: thrown });
+      }
       if (!(thrown instanceof MissingLibraryError)) throw thrown;
       const hint = `install ${thrown.packages}, or use weave expose --without-masquerade`;
       throw new UserError("unavailable", "cannot masquerade: libnftables is not installed", hint, { cause: thrown });

@@ -2,6 +2,7 @@
 // The rules of this machine's packet filter, whoever made them, for judging: through libnftables, and for what only iptables can tell through its own
 // iptables-save. Read, never written.
 import { existsSync, readFileSync } from "node:fs";
+import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { Nft } from "../../native/libnftables/nft.ts";
 import { parseIptablesSave } from "../firewall/iptables-save.ts";
@@ -17,6 +18,8 @@ const FAMILIES = [
   { family: 4, kind: "ip", tool: "iptables", names: "/proc/net/ip_tables_names" },
   { family: 6, kind: "ip6", tool: "ip6tables", names: "/proc/net/ip6_tables_names" },
 ] as const;
+
+const NO_RULES: NftFilter = { bases: [], chains: new Map(), foreign: new Set() };
 
 /** undefined: libnftables is not installed. */
 export async function readPacketFilter(): Promise<PacketFilter | undefined> {
@@ -53,6 +56,7 @@ function readNft(): NftFilter | "unreadable" | undefined {
     return parseNftJson(nft.run("list ruleset").output) ?? "unreadable";
   } catch (thrown) {
     if (thrown instanceof MissingLibraryError) return undefined;
+    if (isSystemError(thrown, "EPROTONOSUPPORT")) return NO_RULES; // a kernel without nf_tables has no rules of it
     throw thrown;
   }
 }
