@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns]`, without a word: build and test. `hosts` and
-# `vm` are part of `test`, but where they cannot be had only their tests are skipped. `bench` and `dns`: what the sleeve and the name server are compared with.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|compose|bench|dns]`, without a word: build and test. `hosts`,
+# `vm` and `compose` are part of `test`, but where they cannot be had only their tests are skipped. `bench` and `dns`: what the sleeve and the name server are compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -67,6 +67,13 @@ readonly VM=(
   "cmd qemu-system-x86_64 qemu-system-x86"
   "file /usr/lib/qemu/virtiofsd|/usr/libexec/virtiofsd virtiofsd qemu-system-common"
 )
+# What Compose 1.29 and its tests are written with.
+readonly PYTHON=/usr/lib/python3/dist-packages
+readonly COMPOSE=(
+  "cmd docker-compose docker-compose"
+  "file $PYTHON/pytest python3-pytest"
+  "file $PYTHON/ddt.py python3-ddt"
+)
 readonly BENCH=(
   "cmd tincd tinc"
   "cmd nebula nebula"
@@ -93,10 +100,11 @@ case "$job" in
   package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
   hosts | debian13) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
+  compose) needs=("${COMPOSE[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, debian13, vm, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, debian13, vm, compose, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -247,15 +255,41 @@ fetch_emulator() {
   mv "$work" dist/qemu
 }
 
+# The tests of Compose 1.29, from the source of the package that is installed. They are not installed by any package.
+fetch_compose() {
+  [[ ! -e dist/compose ]] || return 0
+  local work=dist/compose.new list
+  rm -rf "$work"
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/compose"
+  # The machine's own places, asked for sources, with an index of their own: the machine's settings stay as they are.
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [[ ! -e "$list" ]] || sed 's/^deb /deb-src /' "$list" >"$work/parts/$(basename "$list").list"
+  done
+  for list in /etc/apt/sources.list.d/*.sources; do
+    [[ ! -e "$list" ]] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$work/parts/$(basename "$list")"
+  done
+  (
+    cd "$work"
+    apt=(apt-get -qq -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$PWD/parts" -o "Dir::State::Lists=$PWD/lists"
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
+    "${apt[@]}" update >&2 && "${apt[@]}" source --download-only --tar-only docker-compose >&2 &&
+      tar -xf docker-compose_1.29.*.orig.tar.* -C compose --strip-components=1 --wildcards '*/LICENSE' '*/compose/*' '*/tests/*'
+  ) || return 1
+  mv "$work/compose" dist/compose
+  rm -rf "$work"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
+    compose) fetch_compose || fail "the tests of Compose could not be fetched" ;;
     hosts) make_hosts ;;
     test | all)
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
       fetch_emulator || echo "setup: the waiter for the other machine will not be tested" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
+      bash packaging/setup.sh compose || echo "setup: Compose's tests will be skipped" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2
       ;;
