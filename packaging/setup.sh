@@ -70,7 +70,7 @@ readonly VM=(
 # What Compose 1.29 and its tests are written with.
 readonly PYTHON=/usr/lib/python3/dist-packages
 readonly COMPOSE=(
-  "cmd docker-compose docker-compose"
+  "file $PYTHON/compose docker-compose"
   "file $PYTHON/pytest python3-pytest"
   "file $PYTHON/ddt.py python3-ddt"
 )
