@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns|…]`, without a word: build and test. `hosts` and
-# `vm` are part of `test`, but where they cannot be had only their tests are skipped. So are `debian13` and `ubuntu2204`; `debian11` and `ubuntu2404` are not. `bench` and `dns`: what the sleeve and the name server are compared with.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns|…]`, without a word: build and test. `hosts`,
+# `vm`, `vm-arm64`, `compose`, `debian13` and `ubuntu2204` are part of `test`, but where they cannot be had only their tests are skipped; `debian11` and
+# `ubuntu2404` are not. `bench` and `dns`: what the sleeve and the name server are compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -77,6 +78,13 @@ readonly VM_ARM64=(
   "cmd mmdebstrap mmdebstrap"
   "file /sbin/depmod kmod"
 )
+# What Compose 1.29 and its tests are written with.
+readonly PYTHON=/usr/lib/python3/dist-packages
+readonly COMPOSE=(
+  "file $PYTHON/compose docker-compose"
+  "file $PYTHON/pytest python3-pytest"
+  "file $PYTHON/ddt.py python3-ddt"
+)
 readonly BENCH=(
   "cmd tincd tinc"
   "cmd nebula nebula"
@@ -105,10 +113,11 @@ case "$job" in
   hosts | debian11 | debian13 | ubuntu2204 | ubuntu2404) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   vm-arm64) needs=("${VM_ARM64[@]}") ;;
+  compose) needs=("${COMPOSE[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, vm-arm64, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, vm-arm64, compose, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -312,11 +321,36 @@ fetch_emulator() {
   mv "$work" dist/qemu
 }
 
+# The tests of Compose 1.29, from the source of the package that is installed. They are not installed by any package.
+fetch_compose() {
+  [[ ! -e dist/compose ]] || return 0
+  local work=dist/compose.new list
+  rm -rf "$work"
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/compose"
+  # The machine's own places, asked for sources, with an index of their own: the machine's settings stay as they are.
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [[ ! -e "$list" ]] || sed 's/^deb /deb-src /' "$list" >"$work/parts/$(basename "$list").list"
+  done
+  for list in /etc/apt/sources.list.d/*.sources; do
+    [[ ! -e "$list" ]] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$work/parts/$(basename "$list")"
+  done
+  (
+    cd "$work"
+    apt=(apt-get -qq -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$PWD/parts" -o "Dir::State::Lists=$PWD/lists"
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
+    "${apt[@]}" update >&2 && "${apt[@]}" source --download-only --tar-only docker-compose >&2 &&
+      tar -xf docker-compose_1.29.*.orig.tar.* -C compose --strip-components=1 --wildcards '*/LICENSE' '*/compose/*' '*/tests/*'
+  ) || return 1
+  mv "$work/compose" dist/compose
+  rm -rf "$work"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
     vm-arm64) fetch_arm64 ;;
+    compose) fetch_compose || fail "the tests of Compose could not be fetched" ;;
     hosts) make_hosts ;;
     libbpf) fetch_libbpf ;;
     package) bash packaging/setup.sh libbpf ;;
@@ -326,6 +360,7 @@ finish() {
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       bash packaging/setup.sh vm-arm64 || echo "setup: the test in a virtual machine of arm64 will be skipped" >&2
       bash packaging/setup.sh libbpf || echo "setup: packages will have the libbpf of this machine, or cannot be made" >&2
+      bash packaging/setup.sh compose || echo "setup: Compose's tests will be skipped" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2
       timeout 300 bash packaging/setup.sh ubuntu2204 || echo "setup: the test on Ubuntu 22.04 will be skipped" >&2

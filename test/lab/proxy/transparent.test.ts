@@ -8,11 +8,31 @@ import { Background, labEnvironment, must } from "../../support/command.ts";
 import { EXECUTABLE } from "../../support/lab-host.ts";
 import { waitFor } from "../../support/wait.ts";
 import { dockerMissing, IMAGE } from "../attach/dockerd.ts";
+import { composeMissing, differences, makeComposeImages, runComposeTests } from "./compose.ts";
 import { ProxyWorld } from "./world.ts";
 
 const missing = dockerMissing();
 if (missing !== undefined) console.warn(`skipped: Docker API proxy: ${missing}`);
 const TCP = 12375;
+
+/** A choice that is quick; `bench -- sdk` runs all. */
+const COMPOSE_TESTS = [
+  "tests/integration/network_test.py",
+  "tests/integration/volume_test.py",
+  ...[
+    "build_with_build_args",
+    "create_container_with_extra_hosts_list",
+    "create_container_with_one_off",
+    "create_container_with_volume_mount",
+    "network_mode_host",
+    "network_mode_none",
+    "scale_with_immediate_exit",
+    "start_container_creates_fixed_external_ports",
+  ].map((name) => `tests/integration/service_test.py::ServiceTest::test_${name}`),
+  ...["events_json", "exec_without_tty", "logs_follow", "run_handles_sigterm"].map(
+    (name) => `tests/acceptance/cli_test.py::CLITestCase::test_${name}`,
+  ),
+];
 
 describe.skipIf(missing !== undefined)("through the proxy", () => {
   let world: ProxyWorld;
@@ -138,6 +158,20 @@ box.remove(); print("done")
       expect((await must(["python3", "-c", script, `unix://${world.socket}`], { deadlineMs: 50_000 })).trim()).toBe("done");
     },
     60_000,
+  );
+
+  const noCompose = composeMissing();
+  if (noCompose !== undefined) console.warn(`skipped: tests of Docker's Python library: ${noCompose}`);
+  test.skipIf(noCompose !== undefined)(
+    "what Docker's Python library does for Compose ends as it does without",
+    async () => {
+      await makeComposeImages(world.engine);
+      const direct = await runComposeTests(world.engine.socket, COMPOSE_TESTS, 180_000);
+      expect(differences(direct, await runComposeTests(world.socket, COMPOSE_TESTS, 180_000))).toEqual([]);
+      expect([...direct].filter(([, outcome]) => outcome !== "passed")).toEqual([]);
+      expect(direct.size).toBeGreaterThanOrEqual(COMPOSE_TESTS.length);
+    },
+    380_000,
   );
 
   test("calls that begin and never end hold nothing, and others go on", async () => {
