@@ -339,7 +339,7 @@ hosts("the package", () => {
     expect(await ask("--configfiles")).toBe("/etc/weave/weave.toml\n");
     expect(await ask("--requires")).toMatch(/libbpf\.so\.1\(\)\(64bit\)/);
     expect(await ask("--scripts")).toContain("weave reset --keep-state --force");
-  });
+  }, 180_000);
 
   // There is no Fedora to be had, so rpm runs on a Debian: with --nodeps, because the libraries were not installed by it.
   test.skipIf(!HAS_DEBIAN_13)("the rpm is installed, started, upgraded and removed by rpm", async () => {
