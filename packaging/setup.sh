@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns]`, without a word: build and test. `hosts` and
-# `vm` are part of `test`, but where they cannot be had only their tests are skipped. `bench` and `dns`: what the sleeve and the name server are compared with.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns|…]`, without a word: build and test. `hosts` and
+# `vm` are part of `test`, but where they cannot be had only their tests are skipped. So are `debian13` and `ubuntu2204`; `debian11` and `ubuntu2404` are not. `bench` and `dns`: what the sleeve and the name server are compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -58,6 +58,10 @@ readonly TEST=(
 readonly PACKAGE=(
   "cmd dpkg-deb dpkg"
   "cmd rpmbuild rpm"
+  "cmd mmdebstrap mmdebstrap"
+)
+readonly LIBBPF=(
+  "cmd mmdebstrap mmdebstrap"
 )
 readonly HOSTS=(
   "cmd mmdebstrap mmdebstrap"
@@ -91,12 +95,13 @@ case "$job" in
   demo) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}") ;;
   test | all) needs=("${RUN[@]}" "${BUILD[@]}" "${LAB[@]}" "${TEST[@]}" "${PACKAGE[@]}" "${HOSTS[@]}") ;;
   package) needs=("${BUILD[@]}" "${PACKAGE[@]}") ;;
-  hosts | debian13) needs=("${HOSTS[@]}") ;;
+  libbpf) needs=("${LIBBPF[@]}") ;;
+  hosts | debian11 | debian13 | ubuntu2204 | ubuntu2404) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, test, demo, hosts, debian13, vm, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -192,33 +197,62 @@ fetch_kernel() {
 # firewalld and ufw, which start only when a test wants them, is twice as large, so the others need not unpack it.
 make_hosts() {
   local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
-  make_host "$HOST_ARCHIVE" --include="$include"
+  make_host "$HOST_ARCHIVE" bookworm --include="$include"
   # The image for containers is busybox; Docker gets it by `docker import`.
   # shellcheck disable=SC2016 # $1 is the root of the new system, which mmdebstrap fills in
-  make_host "$SERVICES_HOST_ARCHIVE" --include="$include,docker.io,iptables,firewalld,ufw,busybox-static" \
+  make_host "$SERVICES_HOST_ARCHIVE" bookworm --include="$include,docker.io,iptables,firewalld,ufw,busybox-static" \
     --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service firewalld.service ufw.service' \
     --customize-hook='image="$1/usr/share/weave-test/image" && mkdir -p "$image/bin" "$image/tmp" && cp "$1/bin/busybox" "$image/bin/" &&
       chroot "$1" busybox --list | while read -r name; do [ -e "$image/bin/$name" ] || ln -s busybox "$image/bin/$name"; done'
 }
+# `$1` archive, `$2` release, then mmdebstrap's options; it knows the mirrors of Debian and Ubuntu.
 make_host() {
-  local archive="$1"
-  shift
+  local archive="$1" release="$2"
+  shift 2
   [[ ! -e "$archive" ]] || return 0
   echo "setup: making $archive, a root file system of the test's hosts" >&2
   mkdir -p "$(dirname "$archive")"
-  mmdebstrap --quiet --variant=minbase "$@" bookworm "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system"
+  mmdebstrap --quiet --variant=minbase "$@" "$release" "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system of $release"
   mv "$archive.unfinished.tar" "$archive"
 }
 
-# The next release, for the test that the same package lives there; with rpm, for the other package.
-make_debian13() {
-  local archive=dist/hosts/debian13.tar
-  [[ ! -e "$archive" ]] || return 0
-  echo "setup: making $archive, a root file system of Debian 13" >&2
-  local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8t64,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod,rpm
-  mkdir -p "$(dirname "$archive")"
-  mmdebstrap --quiet --variant=minbase --include="$include" trixie "$archive.unfinished.tar" || fail "mmdebstrap could not make a root file system of Debian 13"
-  mv "$archive.unfinished.tar" "$archive"
+# Other releases, for the test that the same package lives there. Debian 13 has rpm too, for the other package; Ubuntu 22.04 and Debian 11 get no libbpf.
+make_release() {
+  local common=apt,systemd,systemd-sysv,dbus,udev,iproute2,libsodium23,libnftables1,nftables,iputils-ping,procps,kmod archive="dist/hosts/$1.tar"
+  case "$1" in
+    debian11) make_host "$archive" bullseye --include="$common,libpcap0.8" ;;
+    debian13) make_host "$archive" trixie --include="$common,libpcap0.8t64,libbpf1,rpm" ;;
+    ubuntu2204) make_ubuntu "$archive" jammy --include="$common,libpcap0.8" ;;
+    ubuntu2404) make_ubuntu "$archive" noble --include="$common,libpcap0.8t64,libbpf1" ;;
+  esac
+}
+# Debian 12 has no package of Ubuntu's keys; the next release has.
+make_ubuntu() {
+  local keys=dist/hosts/ubuntu-keys
+  [[ ! -e "$1" ]] || return 0
+  if [[ ! -e "$keys" ]]; then
+    rm -rf "$keys.work"
+    mmdebstrap --quiet --variant=extract --include=ubuntu-archive-keyring trixie "$keys.work" || fail "mmdebstrap could not get ubuntu-archive-keyring"
+    mv "$keys.work" "$keys"
+  fi
+  make_host "$@" --components=main,universe --keyring="$keys/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+}
+
+# The libbpf that goes into the executable, for both architectures: Debian 12's, which needs no newer C library than the packages ask for.
+fetch_libbpf() {
+  local target architecture folder work
+  for target in x64 arm64; do
+    folder="dist/libbpf/$target" work="dist/libbpf/$target.work"
+    [[ ! -e "$folder" ]] || continue
+    [[ "$target" == x64 ]] && architecture=amd64 || architecture="$target"
+    rm -rf "$work" "$folder.new"
+    mkdir -p "$work"
+    mmdebstrap --quiet --variant=extract --architectures="$architecture" --include=libbpf1 bookworm "$work" || fail "mmdebstrap could not get libbpf1 for $architecture"
+    mkdir -p "$folder.new"
+    (cd "$work" && tar -c usr/share/doc/libbpf1 usr/lib/*-linux-gnu/libbpf.so.1*) | tar -C "$folder.new" -x
+    rm -rf "$work"
+    mv "$folder.new" "$folder"
+  done
 }
 
 # systemd-resolved for one test. Unpacked, not installed: installed it would take over this machine's resolv.conf.
@@ -232,18 +266,38 @@ fetch_resolved() {
   mv "$work" "$RESOLVED_DIRECTORY"
 }
 
+# An emulator for programs of the other machine. Unpacked, not installed: installed it would change how this machine runs programs.
+fetch_emulator() {
+  local other=aarch64
+  [[ "$(uname -m)" != aarch64 ]] || other=x86_64
+  [[ ! -e "dist/qemu/qemu-$other-static" ]] || return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 1
+  local work=dist/qemu.new
+  rm -rf "$work"
+  mkdir -p "$work"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root qemu-user-static >&2 &&
+    dpkg-deb --fsys-tarfile qemu-user-static_*.deb | tar -x --strip-components=3 "./usr/bin/qemu-$other-static" && rm qemu-user-static_*.deb) || return 1
+  rm -rf dist/qemu
+  mv "$work" dist/qemu
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
     hosts) make_hosts ;;
+    libbpf) fetch_libbpf ;;
+    package) bash packaging/setup.sh libbpf ;;
     test | all)
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
+      fetch_emulator || echo "setup: the waiter for the other machine will not be tested" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
+      bash packaging/setup.sh libbpf || echo "setup: packages will have the libbpf of this machine, or cannot be made" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2
+      timeout 300 bash packaging/setup.sh ubuntu2204 || echo "setup: the test on Ubuntu 22.04 will be skipped" >&2
       ;;
-    debian13) make_debian13 ;;
+    debian11 | debian13 | ubuntu2204 | ubuntu2404) make_release "$job" ;;
   esac
 }
 

@@ -7,6 +7,7 @@ import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { AttachmentParts } from "./attachments.ts";
+import type { KnownContainers } from "./known-containers.ts";
 import type { DockerPlugin } from "./plugin.ts";
 import type { ProxyParts } from "./proxy.ts";
 
@@ -15,20 +16,23 @@ const PLUGIN_MS = 60_000;
 
 export function watchDocker(
   { docker, attacher }: AttachmentParts,
-  { proxy, plugin }: { readonly proxy: ProxyParts | undefined; readonly plugin: DockerPlugin | undefined },
+  parts: { readonly known: KnownContainers; readonly proxy: ProxyParts | undefined; readonly plugin: DockerPlugin | undefined },
   log: Log,
   owned: AsyncDisposableStack,
 ): void {
   if (!docker) return;
+  const { known, proxy, plugin } = parts;
   const failed = (thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) });
   const look = () => void attacher.reconcile().catch(failed);
   const handlers = {
     connected() {
+      void known.look(docker).catch(failed);
       look();
       proxy?.connected();
       plugin?.connected();
     },
     event(event: ContainerEvent) {
+      known.event(event);
       plugin?.event(event);
       if (event.action === "create") return;
       look();

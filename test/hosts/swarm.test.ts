@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Docker's swarm over the managed plugin: made on each node from the installed executable, a service with replicas on two hosts, more and fewer of them, a
 // drained node, a network without containers.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { waitFor } from "../support/wait.ts";
-import { IMAGE, type Machine, Machines, whyNoHosts } from "./machine.ts";
+import { withDockerHosts } from "./docker-hosts.ts";
+import { IMAGE, type Machine } from "./machine.ts";
 
-const why = whyNoHosts("docker");
-const hosts = why === undefined ? describe : () => undefined;
-hosts("services of a swarm", () => {
-  let machines: Machines;
+withDockerHosts("services of a swarm", (hosts) => {
   let h1: Machine;
   let h2: Machine;
 
   beforeAll(async () => {
-    machines = await Machines.bootWithDocker("h1", "h2");
-    [h1, h2] = machines.all as [Machine, Machine];
+    [h1, h2] = hosts.all;
     await h1.sh(`docker swarm init --advertise-addr ${h1.address}`);
     const token = (await h1.sh("docker swarm join-token -q worker")).trim();
     await h2.sh(`docker swarm join --token ${token} ${h1.address}:2377`);
-  }, 180_000);
-  afterAll(async () => {
-    await machines?.[Symbol.asyncDispose]();
   }, 60_000);
 
   const show = async () =>
@@ -37,7 +31,7 @@ hosts("services of a swarm", () => {
     /inet ([\d.]+)/.exec(await machine.sh(`docker exec ${id} ip -o -4 addr show dev ethwe0`))?.[1] ?? "";
 
   test("the plugin is made from the executable, without a registry", async () => {
-    await Promise.all(machines.all.map((machine) => machine.sh("weave docker-plugin create")));
+    await Promise.all(hosts.all.map((machine) => machine.sh("weave docker-plugin create")));
     expect(await h1.sh("docker plugin ls --format '{{.Name}} {{.Enabled}}'")).toBe("weave:latest true\n");
     const { code, stderr } = await h1.run("weave docker-plugin create");
     expect(code).toBe(1);
@@ -109,5 +103,3 @@ hosts("services of a swarm", () => {
     await h1.sh("docker network rm late; docker plugin disable -f weave; docker plugin rm weave");
   }, 60_000);
 });
-
-if (why !== undefined) test.skip(`hosts with Docker (${why})`, () => undefined);

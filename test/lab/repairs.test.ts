@@ -26,13 +26,16 @@ beforeAll(async () => {
 });
 afterAll(async () => await lab?.close());
 
+/** Names of containers' ports. */
+const PORTS = "ip -o link | sed -n 's/.*\\(vethwepl[0-9a-z]*\\).*/\\1/p'";
+
 /** What of the host is ours; indices change when a link is made anew. */
 async function state(): Promise<string> {
   const links = `ip -o link | grep -E 'weave|vethwe|vxlan' | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/qlen [0-9]+//; s/link-netnsid [0-9]+//; s/state [A-Z]+//'`;
   return await h1.must([
     "sh",
     "-c",
-    `${links} | sort; ip -4 -o addr show dev weave | sed 's/^[0-9]*//'; nft list ruleset; sysctl net.ipv6.conf.weave.accept_ra net.ipv4.neigh.weave; tc filter show dev vxlan-6784 ingress | wc -l`,
+    `${links} | sort; ip -4 -o addr show dev weave | sed 's/^[0-9]*//'; nft list ruleset; sysctl net.ipv6.conf.weave.accept_ra net.ipv4.neigh.weave; ${PORTS} | while read port; do for way in ingress egress; do tc filter show dev $port $way | grep -c veth_; done; done`,
   ]);
 }
 
@@ -53,7 +56,8 @@ describe("mended at once", () => {
     ],
     ["the VXLAN device deleted", "ip link del vxlan-6784"],
     ["the sleeve's link deleted", "ip link del vethwe-sleeve"],
-    ["the container's link deleted", "ip link del $(ip -o link | sed -n 's/.*\\(vethwepl[0-9a-z]*\\).*/\\1/p' | head -n1)"],
+    ["the container's link deleted", `ip link del $(${PORTS} | head -n1)`],
+    ["the programs at the container's link taken away", `tc qdisc del dev $(${PORTS} | head -n1) clsact`],
     ["the bridge switched off", "ip link set weave down"],
     ["the bridge deleted", "ip link del weave"],
   ];

@@ -157,7 +157,7 @@ box.remove(); print("done")
     });
   }, 60_000);
 
-  test("TLS: clients with a certificate of ours are served, others are not", async () => {
+  test("TLS: clients with a certificate of ours are served, others are not; by flags, or as Docker does", async () => {
     const certs = join(world.engine.folder, "certs");
     mkdirSync(certs);
     const make = `cd ${certs} && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=ca 2>&1
@@ -169,8 +169,15 @@ done
 mkdir client && cp ca.pem client/ca.pem && cp client.pem client/cert.pem && cp client-key.pem client/key.pem`;
     await must(["sh", "-c", make]);
     await world.host.mustWeave("stop");
-    const files = ["--tlscacert", "ca.pem", "--tlscert", "server.pem", "--tlskey", "server-key.pem"];
-    const server = ["--tlsverify", ...files.map((word) => (word.endsWith(".pem") ? join(certs, word) : word))];
+    // Named like Docker, but in another network: one inside a container.
+    const inside = `exec -a dockerd bash -c 'sleep 600; true' --tlsverify --tlscert=/inside`;
+    await using _inside = new Background(["unshare", "--net", "bash", "-c", inside]);
+    const certificates = [
+      ["tlscacert", "ca.pem"],
+      ["tlscert", "server.pem"],
+      ["tlskey", "server-key.pem"],
+    ] as const;
+    const server = ["--tlsverify", ...certificates.flatMap(([name, file]) => [`--${name}`, join(certs, file)])];
     await world.engine.down();
     await world.engine.up("--host", "tcp://127.0.0.1:2376", ...server);
     await world.launch(
@@ -196,5 +203,24 @@ mkdir client && cp ca.pem client/ca.pem && cp client.pem client/cert.pem && cp c
     );
     expect(stranger.stderr).toContain("certificate required");
     expect(stranger.stdout).toBe("");
-  }, 90_000);
+
+    // Without TLS flags of its own the proxy does as Docker does, whose settings may be flags or stand in its file.
+    const settings = { tlsverify: true, ...Object.fromEntries(certificates.map(([name, file]) => [name, join(certs, file)])) };
+    const shown = `--tlsverify ${certificates.map(([name, file]) => `--${name}=${join(certs, file)}`).join(" ")}`;
+    expect(await world.host.mustWeave("docker-tls-args")).toBe(shown);
+    await world.host.mustWeave("stop");
+    await world.engine.down();
+    expect((await world.host.weave("docker-tls-args")).code).toBe(1);
+    const config = join(world.engine.folder, "daemon.json");
+    writeFileSync(config, JSON.stringify(settings));
+    await world.engine.up("--host", "tcp://127.0.0.1:2376", "--config-file", config);
+    expect(await world.host.mustWeave("docker-tls-args")).toBe(shown);
+    const plain = ["--ipalloc-range", "10.40.0.0/16", "-H", `tcp://127.0.0.1:${TCP}`];
+    await world.launch(...plain);
+    expect(await client("--tlsverify", "version")).toMatchObject({ code: 0 });
+    expect((await client("version")).code).toBe(1);
+    await world.host.mustWeave("stop");
+    await world.launch(...plain, "--no-detect-tls");
+    expect(await client("version")).toMatchObject({ code: 0 });
+  }, 120_000);
 });

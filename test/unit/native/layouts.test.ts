@@ -10,6 +10,7 @@ import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
 import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
 import { ETHTOOL_FLAGS, ETHTOOL_VALUE, SIOCETHTOOL } from "../../../native/libc/offloads.ts";
 import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
+import { EPOLL_EVENT } from "../../../native/libc/poll-set.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
 import { MSG, SO, SOCK, SOL_SOCKET, TIMEVAL, UCRED } from "../../../native/libc/socket.ts";
@@ -44,6 +45,7 @@ const HEADERS = [
   "errno.h",
   "fcntl.h",
   "poll.h",
+  "sys/epoll.h",
   "sched.h",
   "time.h",
   "sys/socket.h",
@@ -169,6 +171,7 @@ const LAYOUTS: readonly (readonly [
   ],
   ["struct ucred", UCRED, { pid: "pid", uid: "uid", gid: "gid" }],
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
+  ["struct epoll_event", EPOLL_EVENT, { events: "events", data: "data" }],
   ["struct pollfd", POLLFD, { fd: "fd", events: "events", revents: "revents" }],
   ["struct statx", STATX, { mode: "stx_mode", ino: "stx_ino", devMajor: "stx_dev_major", devMinor: "stx_dev_minor" }],
   ["struct timex", TIMEX, { modes: "modes" }],
