@@ -19,7 +19,7 @@ export const firewall: Check = {
     if (filter === undefined)
       return [unknown("firewall", "it cannot be read without libnftables", "see the finding 'libraries'")];
     const findings = [
-      ...filter.hidden.map(({ what, command }) => unknown("firewall", `${what} are in use, and cannot be seen here`, command)),
+      ...filter.hidden.map(({ what, command }) => unknown("firewall", `${what} cannot be seen here`, command)),
       ...keptOut(patient, filter),
       ...withoutNames(patient, filter),
       ...betweenContainers(patient, filter),
