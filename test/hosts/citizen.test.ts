@@ -193,4 +193,15 @@ describe.skipIf(why !== undefined)("a good citizen", () => {
     expect(Number(drops)).toBeGreaterThan(100);
     expect(await leaked()).toBe(0);
   });
+
+  test("after a boot with firewalld what doctor said still holds, but for what it said would not", async () => {
+    await h1.sh("systemctl enable --quiet firewalld");
+    await h1.reboot();
+    await waitFor("frames to the host", async () => (await h2.run("ip netns exec c2 ping -c1 -W1 10.40.1.101")).code === 0, SOON);
+    expect(await h1.sh("firewall-cmd --state")).toBe("running\n");
+    await told(/'ip filter FORWARD' drops/);
+    for (const command of await mendAsTold())
+      expect(command).toMatch(/^nft insert rule ip filter DOCKER-USER .* # until the next boot/);
+    await fastAgain();
+  }, 120_000);
 });
