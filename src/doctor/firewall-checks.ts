@@ -4,6 +4,7 @@
 import { type BaseChain, judge, type Packet } from "../firewall/verdict.ts";
 import { bridgeIsShown } from "../host/bridge-filter.ts";
 import { type PacketFilter, readPacketFilter } from "../host/packet-filter.ts";
+import { pathTo } from "../host/underlay.ts";
 import { parseIpPort } from "../net/endpoint.ts";
 import { type Ip, isIpv6 } from "../net/ip.ts";
 import type { Check, Patient } from "./examine.ts";
@@ -18,7 +19,7 @@ export const firewall: Check = {
     if (filter === undefined)
       return [unknown("firewall", "it cannot be read without libnftables", "see the finding 'libraries'")];
     const findings = [
-      ...filter.hidden.map(({ what, command }) => unknown("firewall", `${what} are in use, and cannot be seen here`, command)),
+      ...filter.hidden.map(({ what, command }) => unknown("firewall", `${what} cannot be seen here`, command)),
       ...keptOut(patient, filter),
       ...withoutNames(patient, filter),
       ...betweenContainers(patient, filter),
@@ -32,7 +33,7 @@ function kindOf({ bases }: PacketFilter): string {
   return bases.length === 0 ? "the packet filter, which is empty," : "the host's packet filter";
 }
 
-/** What becomes of packets to one port, over all ways by which peers may come. */
+/** What becomes of packets to one port. */
 interface Fate extends Port {
   readonly passes: boolean | undefined;
   /** Who drops it, or may. */
@@ -47,12 +48,7 @@ function portsOf({ config: { port, passwords } }: Patient): Port[] {
 
 function keptOut(patient: Patient, filter: PacketFilter): Finding[] {
   const ways = waysIn(patient);
-  const fates = portsOf(patient).map((port) =>
-    fateOf(
-      filter,
-      ways.map((way) => ({ ...way, ...port })),
-    ),
-  );
+  const fates = portsOf(patient).map((port) => fateOf(filter, ways, port));
   return grouped(fates).map(({ passes, by, ports }) => {
     const words = ports.map(({ protocol, port }) => `${protocol} ${port}`).join(", ");
     if (passes === false)
@@ -62,25 +58,34 @@ function keptOut(patient: Patient, filter: PacketFilter): Finding[] {
   });
 }
 
-/** Each address of ours from each peer that is known, or from anybody. */
-function waysIn(patient: Patient): Omit<Packet, "protocol" | "port">[] {
-  const { daemon } = patient;
-  const peers =
-    daemon.state !== "running" ? [] : daemon.status.router.connections.flatMap(({ address }) => parseIpPort(address)?.ip ?? []);
-  return underlayAddresses(patient).flatMap(({ cidr: { address: to }, linkName: link }) => {
-    const isSix = isIpv6(to);
-    const from: (Ip | undefined)[] = peers.filter((peer) => isIpv6(peer) === isSix);
-    return (from.length > 0 ? from : [undefined]).map((peer) => ({ family: isSix ? 6 : 4, link, to, from: peer }) as const);
+type Way = Omit<Packet, "protocol" | "port">;
+
+/** How peers come: each one that is known by the way that answers take; while none is, anybody to each address of ours. */
+function waysIn(patient: Patient): { readonly ways: readonly Way[]; readonly areKnown: boolean } {
+  const { daemon, links } = patient;
+  const connections = daemon.state === "running" ? daemon.status.router.connections : [];
+  const known = connections.flatMap(({ address }): Way[] => {
+    const from = parseIpPort(address)?.ip;
+    const path = from && pathTo(links, from);
+    return path ? [{ family: familyOf(from), link: path.linkName, from, to: path.source }] : [];
   });
+  if (known.length > 0) return { ways: known, areKnown: true };
+  const all = underlayAddresses(patient);
+  const ways = all.map(({ cidr: { address: to }, linkName: link }) => ({ family: familyOf(to), link, to }));
+  return { ways, areKnown: false };
 }
 
-/** Dropped when it is by every way; where it passes by some ways only, it cannot be told which of them matters. */
-function fateOf(filter: PacketFilter, packets: readonly Packet[]): Fate {
-  const judged = packets.map((packet) => judge(filter, packet));
+function familyOf(ip: Ip): 4 | 6 {
+  return isIpv6(ip) ? 6 : 4;
+}
+
+/** Dropped when a peer's is, or anybody's by every way; where strangers pass by some ways only, it cannot be told which of them matters. */
+function fateOf(filter: PacketFilter, { ways, areKnown }: ReturnType<typeof waysIn>, port: Port): Fate {
+  const judged = ways.map((way) => judge(filter, { ...way, ...port }));
   const worst = judged.find(({ passes }) => passes === false) ?? judged.find(({ passes }) => passes === undefined);
-  const passes = worst === undefined ? true : judged.every((one) => one.passes === false) ? false : undefined;
-  const [{ protocol, port } = { protocol: "tcp", port: 0 } as const] = packets;
-  return { protocol, port, passes, by: worst?.by };
+  if (worst === undefined) return { ...port, passes: true, by: undefined };
+  const isShut = areKnown ? worst.passes === false : judged.every(({ passes }) => passes === false);
+  return { ...port, passes: isShut ? false : undefined, by: worst.by };
 }
 
 /** Those that do not certainly pass, by what becomes of them and whose doing it is. */
@@ -103,7 +108,7 @@ function withoutNames(patient: Patient, filter: PacketFilter): Finding[] {
   const at = server && links.addresses().find(({ cidr }) => cidr.address === server.ip)?.linkIndex;
   const link = at === undefined ? undefined : links.list().find(({ index, loopback }) => index === at && !loopback)?.name;
   if (server === undefined || link === undefined) return [];
-  const question = { family: isIpv6(server.ip) ? 6 : 4, protocol: "udp", port: server.port, link, to: server.ip } as const;
+  const question = { family: familyOf(server.ip), protocol: "udp", port: server.port, link, to: server.ip } as const;
   const { passes, by } = judge(filter, question);
   if (passes !== false || by === undefined) return [];
   const text = `'${by.chain}' drops what containers ask the name server: udp ${server.port} by ${link}`;

@@ -26,16 +26,17 @@ export function letPeersIn(filter: Filter, by: BaseChain, ports: readonly Port[]
     return `firewall-cmd --permanent ${opened.join(" ")} && ${RELOAD}`;
   }
   if (isUfw(filter, by)) return ports.map(({ port, protocol }) => `ufw allow ${port}/${protocol}`).join("; ");
-  return ports
-    .map(({ port, protocol }) => insert(by.chain, `-p ${protocol} --dport ${port}`, `${protocol} dport ${port}`))
-    .join("; ");
+  return inserted(
+    by.chain,
+    ports.map(({ port, protocol }) => [`-p ${protocol} --dport ${port}`, `${protocol} dport ${port}`]),
+  );
 }
 
 export function letContainersAsk(filter: Filter, by: BaseChain, { link, port }: Packet): string {
   // It is in a zone of Docker's own when Docker started after firewalld; in another one by hand, Docker would not start any more.
   if (isFirewalld(by)) return /^(docker|br-)/.test(link) ? "systemctl restart docker" : trusted(link);
   if (isUfw(filter, by)) return `ufw allow in on ${link} to any port ${port}`;
-  return insert(by.chain, `-i ${link} -p udp --dport ${port}`, `iifname "${link}" udp dport ${port}`);
+  return inserted(by.chain, [[`-i ${link} -p udp --dport ${port}`, `iifname "${link}" udp dport ${port}`]]);
 }
 
 interface Way {
@@ -49,13 +50,11 @@ export function letForward(filter: Filter, by: BaseChain, bridge: string, ways: 
   const sides = ways.map((way) => Object.entries(way) as ["in" | "out", string][]);
   if (isUfw(filter, by))
     return sides.map((way) => `ufw route allow ${way.map(([side, link]) => `${side} on ${link}`).join(" ")}`).join("; ");
-  const chain = userChain(filter, by);
-  return sides
-    .map((way) => {
-      const old = way.map(([side, link]) => `-${side.charAt(0)} ${link}`).join(" ");
-      return insert(chain, old, way.map(([side, link]) => `${side.charAt(0)}ifname "${link}"`).join(" "));
-    })
-    .join("; ");
+  const matches = sides.map((way): Match => {
+    const old = way.map(([side, link]) => `-${side.charAt(0)} ${link}`).join(" ");
+    return [old, way.map(([side, link]) => `${side.charAt(0)}ifname "${link}"`).join(" ")];
+  });
+  return inserted(userChain(filter, by), matches);
 }
 
 /** Where Docker leaves room for others' rules. */
@@ -68,8 +67,17 @@ function trusted(link: string): string {
   return `firewall-cmd --permanent --zone=trusted --add-interface=${link} && ${RELOAD}`;
 }
 
-function insert(chain: string, old: string, modern: string): string {
+/** In the words of iptables, and of nft. */
+type Match = readonly [old: string, modern: string];
+
+/** A comment of the shell, because the whole is there to be typed. */
+const NOT_FOR_LONG = "# until the next boot; to last, put it where this host keeps its rules";
+
+function inserted(chain: string, matches: readonly Match[]): string {
   const [kind = "", table = "", name = ""] = chain.split(" ");
   const isLegacy = kind.endsWith("-legacy");
-  return isLegacy ? `${kind} -t ${table} -I ${name} ${old} -j ACCEPT` : `nft insert rule ${chain} ${modern} accept`;
+  const commands = matches.map(([old, modern]) =>
+    isLegacy ? `${kind} -t ${table} -I ${name} ${old} -j ACCEPT` : `nft insert rule ${chain} ${modern} accept`,
+  );
+  return `${commands.join("; ")} ${NOT_FOR_LONG}`;
 }

@@ -35,6 +35,7 @@ export function parseIptablesSave(text: string, family: 4 | 6, kind: string): Fi
   const bases: BaseChain[] = [];
   const chains = new Map<string, Rule[]>();
   let table = "";
+  const isTracked = !/ -j (NOTRACK|CT --notrack)/.test(text); // else which packets have a state cannot be told
   for (const line of text.split("\n")) {
     if (line.startsWith("*")) table = line.slice(1).trim();
     const [, chain, policy] = /^:(\S+) (\S+)/.exec(line) ?? [];
@@ -46,7 +47,7 @@ export function parseIptablesSave(text: string, family: 4 | 6, kind: string): Fi
         bases.push({ chain: name, hook, family, priority, policy: policy === "DROP" ? "drop" : "accept" });
     }
     const [first, name, ...words] = wordsOf(line);
-    if (first === "-A") chains.get(`${kind} ${table} ${name}`)?.push(ruleOf(words, family, `${kind} ${table}`));
+    if (first === "-A") chains.get(`${kind} ${table} ${name}`)?.push(ruleOf(words, family, `${kind} ${table}`, isTracked));
   }
   return { bases, chains };
 }
@@ -82,7 +83,7 @@ const PLAIN: ReadonlySet<string> = new Set(["comment", "conntrack", "state", "mu
 const OF_TARGETS =
   /^--(reject-with|log-|nflog-|set-|save-|restore-|ctmask|nfmask|clamp-|helper|zone|notrack|tos|queue-|to-|on-|checksum-|exist|timeout|add-|del-)/;
 
-function ruleOf(words: readonly string[], family: 4 | 6, table: string): Rule {
+function ruleOf(words: readonly string[], family: 4 | 6, table: string, isTracked: boolean): Rule {
   const tests: ((packet: Packet) => Three)[] = [];
   let verdict: readonly Outcome[] = ["next"];
   let isNegated = false;
@@ -96,6 +97,7 @@ function ruleOf(words: readonly string[], family: 4 | 6, table: string): Rule {
     while (at < words.length && !isOption(words[at]!)) values.push(words[at++]!);
     if (option === "-j") verdict = verdictOf(values[0] ?? "", table);
     else if (option === "-g") verdict = [{ goto: `${table} ${values[0]}` }];
+    else if (!isTracked && /^--(ct)?state$/.test(option)) tests.push(() => undefined);
     else if (!OF_TARGETS.test(option)) tests.push(testOf(option, values, isNegated));
     isNegated = false;
   }

@@ -38,6 +38,7 @@ export function parseNftJson(text: string): NftFilter | undefined {
   const chains = new Map<string, Rule[]>();
   const foreign = new Set<string>();
   const sets = new Map<string, Json>();
+  const isTracked = !text.includes('{"notrack":');
   for (const object of objects as readonly Json[]) {
     const set = fields(fields(object)?.["set"] ?? fields(object)?.["map"]);
     if (set) sets.set(`${set["family"]} ${set["table"]} ${set["name"]}`, set["elem"] ?? []);
@@ -54,7 +55,7 @@ export function parseNftJson(text: string): NftFilter | undefined {
     const table = `${rule["family"]} ${rule["table"]}`;
     const statements = Array.isArray(rule["expr"]) ? (rule["expr"] as readonly Json[]) : [];
     if (statements.some((statement) => fields(statement)?.["xt"] !== undefined)) foreign.add(table);
-    chains.get(nameOf(rule, rule["chain"]))?.push(ruleOf(statements, table, sets));
+    chains.get(nameOf(rule, rule["chain"]))?.push(ruleOf(statements, { table, sets, isTracked }));
   }
   return { bases, chains, foreign };
 }
@@ -98,10 +99,11 @@ function baseOf(chain: Fields): BaseChain | undefined {
 interface Context {
   readonly table: string;
   readonly sets: ReadonlyMap<string, Json>;
+  /** Every packet has a state; where some are not tracked, which of them cannot be told. */
+  readonly isTracked: boolean;
 }
 
-function ruleOf(statements: readonly Json[], table: string, sets: Context["sets"]): Rule {
-  const context = { table, sets };
+function ruleOf(statements: readonly Json[], context: Context): Rule {
   return (packet) => {
     const matches: Three[] = [];
     for (const statement of statements) {
@@ -110,9 +112,9 @@ function ruleOf(statements: readonly Json[], table: string, sets: Context["sets"
       else if (kind === "vmap") return outcomes(matches, mapped(fields(body) ?? {}, packet, context));
       else {
         if (kind === "reject") matches.push(rejects(fields(body)?.["type"], packet));
-        const verdict = verdictOf(kind, body ?? null, table);
+        const verdict = verdictOf(kind, body ?? null, context.table);
         if (verdict !== undefined) return outcomes(matches, verdict);
-        if (!HARMLESS.has(kind)) matches.push(undefined);
+        if (!HARMLESS.has(kind) || fields(body)?.["stmt"] !== undefined) matches.push(undefined);
       }
     }
     return ["next"];
@@ -133,14 +135,13 @@ function rejects(type: Json | undefined, { family, protocol }: Packet): boolean 
   }
 }
 
-/** Statements that neither end a rule nor decide whether it goes on. A limit, a quota or an extension does the latter. */
+/** Statements that neither end a rule nor decide whether it goes on. A limit, a quota or an extension does the latter, also one for each element of a set. */
 const HARMLESS: ReadonlySet<string> = new Set([
   "counter",
   "log",
   "mangle",
   "notrack",
   "set",
-  "meter",
   "ct helper",
   "flow",
   "dup",
@@ -174,7 +175,7 @@ function verdictOf(kind: string, body: Json, table: string): readonly Outcome[] 
 
 /** A verdict looked up by a value of the packet. */
 function mapped({ key, data }: Fields, packet: Packet, context: Context): readonly Outcome[] {
-  const value = fieldOf(key ?? null, packet);
+  const value = fieldOf(key ?? null, packet, context);
   const possible: Outcome[] = [];
   for (const entry of elementsOf(data ?? null, context)) {
     const [wanted, verdict] = list(entry);
@@ -188,7 +189,7 @@ function mapped({ key, data }: Fields, packet: Packet, context: Context): readon
 }
 
 function matchOf({ op, left, right }: Fields, packet: Packet, context: Context): Three {
-  const value = fieldOf(left ?? null, packet);
+  const value = fieldOf(left ?? null, packet, context);
   if (value === undefined) return false; // such a packet has no such field, so the rule does not apply, whatever it compares with
   // Old kernels let no rule apply that asks for it, new ones see an empty name.
   if (value === NO_LINK) return op === "==" ? false : undefined;
@@ -213,7 +214,7 @@ function compare(value: number, op: "<" | ">" | "<=" | ">=", bound: number): boo
 }
 
 /** What the packet has at the place that a rule looks at. */
-function fieldOf(expression: Json, packet: Packet): Value {
+function fieldOf(expression: Json, packet: Packet, context: Context): Value {
   const [[kind, body] = ["", null]] = Object.entries(fields(expression) ?? {});
   const { key, protocol, field, result, flags } = fields(body) ?? {};
   switch (kind) {
@@ -222,14 +223,15 @@ function fieldOf(expression: Json, packet: Packet): Value {
     case "payload":
       return payloadOf(String(protocol), String(field), packet);
     case "ct":
+      if (!context.isTracked) return HIDDEN;
       return key === "state" ? ["new"] : key === "status" ? [] : HIDDEN;
     case "fib":
       return packet.out === undefined ? fibOf(String(result), list(flags).map(String)) : HIDDEN;
     case "concat":
-      return list(body).map((part) => fieldOf(part, packet));
+      return list(body).map((part) => fieldOf(part, packet, context));
     case "&": {
       const [field, mask] = list(body).map((part) => part ?? null);
-      const value = fieldOf(field ?? null, packet);
+      const value = fieldOf(field ?? null, packet, context);
       // Only flags are masked here, written as words: { "|": ["syn", "ack"] }.
       if (!Array.isArray(value)) return value === undefined ? undefined : HIDDEN;
       const wanted = wordsOf(mask ?? null);

@@ -10,7 +10,7 @@ import { type NftFilter, parseNftJson } from "../firewall/nft-json.ts";
 import { type Filter, tableOf } from "../firewall/verdict.ts";
 
 export interface PacketFilter extends Filter {
-  /** Rules that are there and cannot be read, with what would show them. */
+  /** Rules that cannot be read, with what would show them. */
   readonly hidden: readonly { readonly what: string; readonly command: string }[];
 }
 
@@ -19,7 +19,7 @@ const FAMILIES = [
   { family: 6, kind: "ip6", tool: "ip6tables", names: "/proc/net/ip6_tables_names" },
 ] as const;
 
-const NO_RULES: NftFilter = { bases: [], chains: new Map(), foreign: new Set() };
+const NOTHING: NftFilter = { bases: [], chains: new Map(), foreign: new Set() };
 
 /** undefined: libnftables is not installed. */
 export async function readPacketFilter(): Promise<PacketFilter | undefined> {
@@ -27,15 +27,14 @@ export async function readPacketFilter(): Promise<PacketFilter | undefined> {
   if (modern === undefined) return undefined;
   const hidden: PacketFilter["hidden"][number][] = [];
   if (modern === "unreadable") hidden.push({ what: "nftables' rules", command: "nft -j list ruleset" });
-  const filters: Filter[] = modern === "unreadable" ? [] : [without(modern, modern.foreign)];
+  const { foreign, ...seen } = modern === "unreadable" ? NOTHING : modern;
+  const filters = [keep(seen, (table) => !foreign.has(table))];
   for (const { family, kind, tool, names } of FAMILIES) {
-    const foreign = modern === "unreadable" ? [] : [...modern.foreign].filter((table) => table.startsWith(`${kind} `));
-    if (foreign.length > 0) {
+    const isForeign = (table: string): boolean => foreign.has(table) && table.startsWith(`${kind} `);
+    if ([...foreign].some(isForeign)) {
       const saved = await save(`${tool}-nft-save`);
       // Without the command its chains stay as JSON shows them, with rules that are doubtful.
-      filters.push(
-        saved === undefined ? only(modern as NftFilter, foreign) : only(parseIptablesSave(saved, family, kind), foreign),
-      );
+      filters.push(keep(saved === undefined ? seen : parseIptablesSave(saved, family, kind), isForeign));
     }
     if (existsSync(names) && readFileSync(names, "utf8").trim() !== "") {
       const saved = await save(`${tool}-legacy-save`);
@@ -56,20 +55,16 @@ function readNft(): NftFilter | "unreadable" | undefined {
     return parseNftJson(nft.run("list ruleset").output) ?? "unreadable";
   } catch (thrown) {
     if (thrown instanceof MissingLibraryError) return undefined;
-    if (isSystemError(thrown, "EPROTONOSUPPORT")) return NO_RULES; // a kernel without nf_tables has no rules of it
+    if (isSystemError(thrown, "EPROTONOSUPPORT")) return NOTHING; // a kernel without nf_tables has no rules of it
     throw thrown;
   }
 }
 
-function only({ bases, chains }: Filter, tables: readonly string[]): Filter {
-  const isIn = (chain: string): boolean => tables.includes(tableOf(chain));
-  return { bases: bases.filter(({ chain }) => isIn(chain)), chains: new Map([...chains].filter(([chain]) => isIn(chain))) };
-}
-function without(filter: Filter, tables: ReadonlySet<string>): Filter {
-  return only(
-    filter,
-    [...new Set([...filter.chains.keys()].map(tableOf))].filter((table) => !tables.has(table)),
-  );
+function keep({ bases, chains }: Filter, isKept: (table: string) => boolean): Filter {
+  return {
+    bases: bases.filter(({ chain }) => isKept(tableOf(chain))),
+    chains: new Map([...chains].filter(([chain]) => isKept(tableOf(chain)))),
+  };
 }
 
 /** undefined: the command is not here, or fails. */

@@ -18,6 +18,8 @@ if (why !== undefined) console.warn(`skipped: hosts with firewalls: ${why}`);
 /** Nobody has it; c1 sends with it all the time. */
 const PRETENDED = "10.40.1.77";
 const SPY = "add table ip spy; add chain ip spy in { type filter hook prerouting priority -300; }; add rule ip spy in";
+const LINK_FILE = "/usr/lib/systemd/network/10-weave.link";
+const UDEV = "systemctl restart systemd-udevd; udevadm trigger --action=add --subsystem-match=net; udevadm settle";
 /** Well under the 30 s after which everything is looked at anyway; it takes under 1 s on a machine that is not busy. */
 const SOON = { deadlineMs: 12_000, everyMs: 50 };
 
@@ -122,6 +124,11 @@ describe.skipIf(why !== undefined)("a good citizen", () => {
       ],
       ["systemd-networkd's restart", "systemctl restart systemd-networkd", "no loss"],
       ["udev's restart and all its rules", "systemctl restart systemd-udevd; udevadm trigger; udevadm settle", "no loss"],
+      [
+        "udev's own policies, and all links as if they were new",
+        `mv ${LINK_FILE} /run; ${UDEV}; mv /run/10-weave.link ${LINK_FILE}`,
+        "no loss",
+      ],
       ["sysctl --system", "sysctl --system", "no loss"],
       [
         "sysctl --system that touches all links",
@@ -186,4 +193,15 @@ describe.skipIf(why !== undefined)("a good citizen", () => {
     expect(Number(drops)).toBeGreaterThan(100);
     expect(await leaked()).toBe(0);
   });
+
+  test("after a boot with firewalld what doctor said still holds, but for what it said would not", async () => {
+    await h1.sh("systemctl enable --quiet firewalld");
+    await h1.reboot();
+    await waitFor("frames to the host", async () => (await h2.run("ip netns exec c2 ping -c1 -W1 10.40.1.101")).code === 0, SOON);
+    expect(await h1.sh("firewall-cmd --state")).toBe("running\n");
+    await told(/'ip filter FORWARD' drops/);
+    for (const command of await mendAsTold())
+      expect(command).toMatch(/^nft insert rule ip filter DOCKER-USER .* # until the next boot/);
+    await fastAgain();
+  }, 120_000);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real hosts on one machine: containers of systemd-nspawn with systemd as their first process, an overlay each over one root file system
 // (packaging/setup.sh hosts), and one segment between them: hN has 192.168.48.(10+N) on eth0. On request they have Docker, which does not run until
-// `startDocker`.
+// `startDocker`, firewalld and ufw.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

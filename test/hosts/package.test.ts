@@ -353,7 +353,7 @@ hosts("the package", () => {
     expect(await ask("--requires")).toMatch(/libelf\.so\.1\(\)\(64bit\)/);
     expect(await ask("--recommends")).toMatch(/libbpf\.so\.1\(\)\(64bit\)/);
     expect(await ask("--scripts")).toContain("weave reset --keep-state --force");
-  });
+  }, 180_000);
 
   // There is no Fedora to be had, so rpm runs on a Debian: with --nodeps, because the libraries were not installed by it.
   test.skipIf(!hasRelease("debian13"))("the rpm is installed, started, upgraded and removed by rpm", async () => {

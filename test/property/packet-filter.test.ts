@@ -65,7 +65,7 @@ function compare(filter: Filter, rules: string, isDoubtful: boolean, families: r
 const some = <Value>(...values: readonly Value[]) => fc.constantFrom(...values);
 const port = some(...PORTS, 22);
 /** What such rules ask for is not known of a packet. */
-const DOUBT = /limit|mark|sport|oifname !=/;
+const DOUBT = /limit|mark|sport|oifname !=|notrack/;
 
 const nftMatch = fc.oneof(
   port.map((number) => `udp dport ${number}`),
@@ -140,6 +140,7 @@ const nftRule = fc.oneof(
   some(
     "udp dport vmap { 1001 : accept, 1002 : drop, 1003 : jump two }",
     "ct state vmap { invalid : drop, established : accept }",
+    "add @seen { ip saddr limit rate over 1/hour } drop",
   ),
   some("ct state vmap { new : jump one }", 'iifname vmap { "lo" : goto two, "eth0" : drop }', "meta l4proto vmap { tcp : drop }"),
 );
@@ -155,13 +156,14 @@ const nftRuleset = fc
     two: nftChain(without("one", "two")),
     policy,
     second: nftChain(without("one", "two")),
-    raw: nftChain(without("one", "two", "fib", "reject")),
+    raw: nftChain(fc.oneof({ weight: 9, arbitrary: without("one", "two", "fib", "reject") }, some("udp dport 1002 notrack"))),
   })
   .map(({ first, one, two, policy: end, second, raw }) => {
     const base = (name: string, hook: string, priority: number, verdict: string, rules: readonly string[]) =>
       `chain ${name} { type filter hook ${hook} priority ${priority}; policy ${verdict}; udp dport ${MARKER} accept\n${rules.map((rule) => `${rule}\n`).join("")}}`;
     const plain = (name: string, rules: readonly string[]) => `chain ${name} {\n${rules.map((rule) => `${rule}\n`).join("")}}`;
-    const set = "set open { type inet_service; flags interval; elements = { 1001, 2000-3000 }; }\n";
+    const set =
+      "set open { type inet_service; flags interval; elements = { 1001, 2000-3000 }; }\nset seen { type ipv4_addr; size 99; flags dynamic; }\n";
     const input = `table inet f { ${set}\n${plain("two", two)}\n${plain("one", one)}\n${base("in", "input", 0, end, first)}\n}`;
     return `flush ruleset\n${input}\ntable inet g { ${set}\n${base("late", "input", 10, "accept", second)}\n${base("raw", "prerouting", -300, "accept", raw)}\n}\n`;
   });
