@@ -173,7 +173,17 @@ async function build(
 
   const dns = names && { dns: names, ...attachments };
   const mtuBytes = () => kernel.mtuBytes;
-  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), mtuBytes, clock, random: systemRandom, log };
+  const parts = {
+    store,
+    attachments,
+    ipam,
+    dns: names,
+    hostName: formatPeerName(name),
+    mtuBytes,
+    clock,
+    random: systemRandom,
+    log,
+  };
   const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",
