@@ -35,7 +35,7 @@ export function errnoName(errno: number): string {
 // Per thread: a Worker evaluates this module again. Resolved before any call can fail, because resolving it changes errno.
 const location = loadLibrary({
   sonames: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
-  packages: "the C library",
+  packages: { deb: "libc6", rpm: "glibc" },
   symbols: { __errno_location: { args: [], returns: "ptr" } }, // int *__errno_location(void)
 }).symbols.__errno_location();
 

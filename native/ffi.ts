@@ -2,6 +2,7 @@
 // Memory, pointers, C strings and libraries for everything below `native/`. Arguments are coerced silently by bun:ffi (undefined
 // becomes 0, 1.9 becomes 1), so raw symbols are called only inside small typed functions.
 import { dlopen, type FFIFunction, type Library, type Pointer, ptr, read, toArrayBuffer } from "bun:ffi";
+import { type PackageNames, packageHere } from "./packages.ts";
 
 /** Memory whose address never changes. Make it with `allocate` or `bytesOf`, not with `new Uint8Array(n)`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -123,6 +124,7 @@ export type Symbols<Table extends Prototypes> = Library<Table>["symbols"];
 
 /** A C library is not installed, or too old. */
 export class MissingLibraryError extends Error {
+  /** What an operator installs on this host. */
   readonly packages: string;
   constructor(message: string, packages: string, options?: ErrorOptions) {
     super(message, options);
@@ -131,37 +133,52 @@ export class MissingLibraryError extends Error {
   }
 }
 
+/** A copy of a library inside the executable. */
+export interface OwnCopy {
+  /** What it needs of the host. */
+  readonly packages: PackageNames;
+  /** Where C finds it; it may be disposed as soon as it is loaded. undefined: this executable was built without one.
+   *  @throws {SystemError} the host forbids it */
+  open(): (Disposable & { readonly path: string }) | undefined;
+}
+
 export interface LibrarySpec<Required extends Prototypes> {
   /** Versioned sonames, best first; the unversioned one exists only beside a -dev package. */
   readonly sonames: readonly string[];
-  /** What an operator installs, for the error's text: `libpcap0.8 (Debian, Ubuntu) or libpcap (Fedora)`. */
-  readonly packages: string;
+  /** What an operator installs. */
+  readonly packages: PackageNames;
   readonly symbols: Required;
+  /** For hosts without one that fits; theirs comes first, because their distribution mends it. */
+  readonly ownCopy?: OwnCopy;
 }
 
 export interface LoadedLibrary<Required extends Prototypes> {
   readonly soname: string;
+  /** Not the host's. */
+  readonly isOwnCopy: boolean;
   readonly symbols: Symbols<Required>;
-  /** Opens symbols that older versions of the library lack; undefined when any of them is missing. */
-  optional<Extra extends Prototypes>(symbols: Extra): Symbols<Extra> | undefined;
 }
 
-/** Opens the first of the sonames that exists and has all symbols. @throws {MissingLibraryError} none does */
+/** Opens the first of the sonames that exists and has all symbols, else our own copy. @throws {MissingLibraryError} none does */
 export function loadLibrary<Required extends Prototypes>(spec: LibrarySpec<Required>): LoadedLibrary<Required> {
-  let failure: unknown;
+  const failures: Failure[] = [];
   for (const soname of spec.sonames) {
-    try {
-      const { symbols } = dlopen(soname, spec.symbols);
-      return { soname, symbols, optional: (extra) => openOptional(soname, extra) };
-    } catch (thrown) {
-      if (isForbiddenToCompile(thrown)) throw new Error(NO_COMPILER, { cause: thrown });
-      // A library that exists but lacks a symbol says more than the next name that does not exist.
-      if (failure === undefined || !isAbsent(thrown)) failure = thrown;
-    }
+    const opened = open(soname, spec.symbols);
+    if ("symbols" in opened) return { soname, isOwnCopy: false, symbols: opened.symbols };
+    failures.push(opened);
   }
+  using copy = spec.ownCopy?.open();
+  if (copy) {
+    const opened = open(copy.path, spec.symbols);
+    if ("symbols" in opened) return { soname: spec.sonames[0] ?? "", isOwnCopy: true, symbols: opened.symbols };
+    failures.push({ ...opened, why: `the executable's own copy: ${opened.why}` });
+  }
+  // A library that exists but cannot be used says more than a name that does not exist.
+  const { why, cause } = failures.find(({ isAbsent }) => !isAbsent) ?? { why: undefined, cause: undefined };
   const names = spec.sonames.join(", ");
-  const why = isAbsent(failure) ? `cannot load ${names}` : `${names}: ${failure instanceof Error ? failure.message : failure}`;
-  throw new MissingLibraryError(`${why}; install ${spec.packages}`, spec.packages, { cause: failure });
+  const packages = packageHere((copy && spec.ownCopy?.packages) ?? spec.packages);
+  const text = why === undefined ? `cannot load ${names}` : `cannot use ${names}: ${why}`;
+  throw new MissingLibraryError(`${text}; install ${packages}`, packages, { cause });
 }
 
 /** The same, opened at the first call and kept. For use as `const lib = lazyLibrary({...})` … `lib().symbols`. */
@@ -173,12 +190,47 @@ export function lazyLibrary<Required extends Prototypes>(spec: LibrarySpec<Requi
   };
 }
 
-function openOptional<Extra extends Prototypes>(soname: string, symbols: Extra): Symbols<Extra> | undefined {
+interface Failure {
+  readonly why: string;
+  readonly isAbsent: boolean;
+  readonly cause?: unknown;
+}
+
+/** Loads by C's own means first: where the system has no such library, Bun's dlopen would take one of that name from the current folder, and
+ *  anybody may have put it there. */
+function open<Table extends Prototypes>(name: string, symbols: Table): { readonly symbols: Symbols<Table> } | Failure {
+  const { dlopen: load, dlerror } = loader();
+  if (load(cString(name), RTLD_NOW) === null) {
+    const words = dlerror();
+    const why = words === null ? "no reason was given" : stringAt(words);
+    return { why, isAbsent: why.startsWith(`${name}: cannot open shared object file`) };
+  }
   try {
-    return dlopen(soname, symbols).symbols;
+    return dlopen(name, symbols);
   } catch (thrown) {
-    if (thrown instanceof TypeError) return undefined; // the symbol is missing; anything else is a real failure
-    throw thrown;
+    if (isForbiddenToCompile(thrown)) throw new Error(NO_COMPILER, { cause: thrown });
+    return { why: thrown instanceof Error ? thrown.message : `${thrown}`, isAbsent: false, cause: thrown };
+  }
+}
+
+const RTLD_NOW = 2; // bits/dlfcn.h
+const LOADER = {
+  dlopen: { args: ["ptr", "i32"], returns: "ptr" }, // void *dlopen(const char *, int)
+  dlerror: { args: [], returns: "ptr" }, // char *dlerror(void)
+} as const;
+let ownLoader: Symbols<typeof LOADER> | undefined;
+
+/** Both libraries are in every process already: the runtime needs them. */
+function loader(): Symbols<typeof LOADER> {
+  ownLoader ??= openLoader();
+  return ownLoader;
+}
+function openLoader(): Symbols<typeof LOADER> {
+  try {
+    return dlopen("libc.so.6", LOADER).symbols;
+  } catch (thrown) {
+    if (thrown instanceof TypeError) return dlopen("libdl.so.2", LOADER).symbols; // where they were before glibc 2.34
+    throw isForbiddenToCompile(thrown) ? new Error(NO_COMPILER, { cause: thrown }) : thrown;
   }
 }
 
@@ -187,8 +239,4 @@ const NO_COMPILER =
 
 function isForbiddenToCompile(thrown: unknown): boolean {
   return thrown instanceof Error && thrown.message.includes("requires the JIT");
-}
-
-function isAbsent(thrown: unknown): boolean {
-  return thrown instanceof Error && "code" in thrown && thrown.code === "ERR_DLOPEN_FAILED";
 }

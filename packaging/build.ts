@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { consola } from "consola";
 import { buildBpfObjects } from "../native/bpf/build.ts";
+import { placeLibbpf } from "../native/libbpf/build.ts";
 import { buildWaiters } from "../native/waiter/build.ts";
 
 const TARGETS = { x64: "bun-linux-x64", arm64: "bun-linux-arm64" } as const;
@@ -59,5 +60,7 @@ const outfile = resolve(values.outfile ?? (values.target === "x64" ? "dist/weave
 mkdirSync(dirname(outfile), { recursive: true });
 buildBpfObjects("dist/bpf");
 buildWaiters("dist/waiter");
+const libbpf = placeLibbpf(values.target, "dist/libbpf");
+if (typeof libbpf === "string") consola.warn(`the executable gets no copy of libbpf: ${libbpf}`);
 compile(values.target, outfile);
 consola.success(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB`);

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { consola } from "consola";
+import { findLibbpf, type LibbpfCopy } from "../native/libbpf/build.ts";
 import manifest from "../package.json";
 import { type Documents, makeDocuments } from "./documents.ts";
 import { componentList } from "./sbom.ts";
@@ -23,6 +24,8 @@ interface Job {
   readonly epoch: number;
   readonly executable: string;
   readonly documents: Documents;
+  /** The copy inside the executable. */
+  readonly libbpf: LibbpfCopy;
   readonly outDirectory: string;
   /** Not compressed, for tests. */
   readonly isQuick: boolean;
@@ -53,7 +56,7 @@ function gzip(text: string): Uint8Array {
 }
 
 /** What both kinds install, as it will lie in the file system. */
-function stage(root: string, { version, documents, executable }: Job): void {
+function stage(root: string, { version, documents, executable, libbpf }: Job): void {
   putCopy(root, "usr/bin/weave", executable, 0o755);
   put(root, "etc/weave/weave.toml", documents.configFile, 0o600); // a password may be written into it
   putCopy(root, "usr/lib/systemd/system/weave.service", "systemd/weave.service");
@@ -67,21 +70,27 @@ function stage(root: string, { version, documents, executable }: Job): void {
   put(root, "usr/share/man/man5/weave.toml.5.gz", gzip(documents.configPage));
   put(root, "usr/share/bash-completion/completions/weave", documents.bash);
   put(root, "usr/share/fish/vendor_completions.d/weave.fish", documents.fish);
-  put(root, "usr/share/doc/weave/sbom.json", componentList(version));
+  put(root, "usr/share/doc/weave/sbom.json", componentList(version, libbpf.version));
   for (const name of ["README.md", "CHANGELOG.md"]) putCopy(root, `usr/share/doc/weave/${name}`, name);
 }
+
+const MAINTAINER = "weave developers <developers@weave.example>";
 
 /** deb-changelog(5) wants one entry per version; what has changed stands in ours. */
 function debianChangelog({ version, epoch }: Job): string {
   const date = new Date(epoch * 1_000).toUTCString().replace("GMT", "+0000");
-  return `weave (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- weave developers <developers@weave.example>  ${date}\n`;
+  return `weave (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${MAINTAINER}  ${date}\n`;
 }
 
 function deb(job: Job): string {
   const root = join(job.scratch, "deb");
   stage(root, job);
   const arch = ARCHITECTURES[job.arch].deb;
-  putCopy(root, "usr/share/doc/weave/copyright", "packaging/deb/copyright");
+  const indented = readFileSync("packaging/files/libbpf-license", "utf8")
+    .trimEnd()
+    .replaceAll(/^/gm, " ")
+    .replaceAll(/^ $/gm, " .");
+  put(root, "usr/share/doc/weave/copyright", readFileSync("packaging/deb/copyright", "utf8").replace("@LIBBPF@", indented));
   putCopy(root, "usr/share/lintian/overrides/weave", "packaging/deb/lintian-overrides");
   put(root, "usr/share/doc/weave/changelog.gz", gzip(debianChangelog(job)));
   put(root, "usr/share/zsh/vendor-completions/_weave", job.documents.zsh);
@@ -104,11 +113,17 @@ function rpm(job: Job): string {
   const root = join(job.scratch, "rpm");
   stage(root, job);
   putCopy(root, "usr/share/licenses/weave/LICENSE", "LICENSE");
+  putCopy(root, "usr/share/licenses/weave/LICENSE.libbpf", "packaging/files/libbpf-license");
   put(root, "usr/share/zsh/site-functions/_weave", job.documents.zsh);
   const files = run(["find", root, "-type", "f", "-printf", "/%P\n"]).trim().split("\n").sort();
   const listed = files.map((file) => (file.startsWith("/etc/") ? `%config(noreplace) %attr(0600,root,root) ${file}` : file));
   const spec = join(job.scratch, "weave.spec");
-  const filled = readFileSync("packaging/rpm/weave.spec", "utf8").replace("@VERSION@", job.version).replace("@STAGE@", root);
+  const [weekday, day, month, year] = new Date(job.epoch * 1_000).toUTCString().replace(",", "").split(" ");
+  const filled = readFileSync("packaging/rpm/weave.spec", "utf8")
+    .replaceAll("@VERSION@", job.version)
+    .replaceAll("@MAINTAINER@", MAINTAINER)
+    .replace("@DATE@", `${weekday} ${month} ${day} ${year}`)
+    .replace("@STAGE@", root);
   writeFileSync(
     spec,
     filled.replace("@FILES@", ["%defattr(-,root,root)", ...OWN_DIRECTORIES.map((path) => `%dir ${path}`), ...listed].join("\n")),
@@ -149,11 +164,13 @@ function isKind(text: string): text is Kind {
 async function build(arch: Arch, kinds: readonly Kind[], to: Pick<Job, "version" | "outDirectory" | "isQuick">): Promise<void> {
   const executable = resolve(arch === "x64" ? "dist/weave" : `dist/weave-${arch}`);
   run([process.execPath, "packaging/build.ts", "--target", arch, "--outfile", executable]);
+  const libbpf = findLibbpf(arch);
+  if (typeof libbpf === "string") throw new Error(`packages are for hosts without libbpf too: ${libbpf}`);
   const scratch = mkdtempSync(join(tmpdir(), "weave-package-"));
   try {
     const epoch = sourceEpoch();
     const documents = await makeDocuments(manifest.version, new Date(epoch * 1_000).toISOString().slice(0, 10));
-    const job: Job = { ...to, arch, epoch, executable, documents, scratch };
+    const job: Job = { ...to, arch, epoch, executable, documents, libbpf, scratch };
     for (const kind of kinds) {
       const outfile = kind === "deb" ? deb(job) : rpm(job);
       consola.success(`${outfile} ${(statSync(outfile).size / 1e6).toFixed(1)} MB`);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is inside the executable, as a CycloneDX 1.5 bill of materials (ECMA-424), from the lock file.
+// What is inside the executable, as a CycloneDX 1.5 bill of materials (ECMA-424): from the lock file, and the copy of libbpf.
 import lock from "../package-lock.json";
 
 interface Locked {
@@ -10,7 +10,7 @@ interface Locked {
 }
 
 /** The runtime comes from the build tool, everything else from what is not for development only. */
-export function componentList(version: string): string {
+export function componentList(version: string, libbpfVersion: string): string {
   const packages = Object.entries(lock.packages as Readonly<Record<string, Locked>>);
   const inside = packages.filter(([path, { dev, optional }]) => {
     return path === "node_modules/bun" || (path !== "" && dev !== true && optional !== true);
@@ -24,6 +24,13 @@ export function componentList(version: string): string {
       purl: `pkg:npm/${name}@${of}`,
       licenses: license === "" ? [] : [{ expression: license }],
     };
+  });
+  components.push({
+    type: "library",
+    name: "libbpf",
+    version: libbpfVersion,
+    purl: `pkg:deb/debian/libbpf1@${libbpfVersion}`,
+    licenses: [{ expression: "BSD-2-Clause" }],
   });
   const about = { type: "application", name: "weave", version, licenses: [{ expression: "Apache-2.0" }] };
   return `${JSON.stringify({ bomFormat: "CycloneDX", specVersion: "1.5", version: 1, metadata: { component: about }, components }, undefined, 2)}\n`;

@@ -5,7 +5,7 @@ import { allocate, lazyLibrary } from "../ffi.ts";
 
 const libc = lazyLibrary({
   sonames: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
-  packages: "the C library",
+  packages: { deb: "libc6", rpm: "glibc" },
   symbols: { clock_gettime: { args: ["i32", "ptr"], returns: "i32" } }, // int clock_gettime(clockid_t, struct timespec *)
 });
 const CLOCK_MONOTONIC = 1; // linux/time.h

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // libbpf (1.0 or later) by its versioned name. Since 1.0 calls return -errno, or NULL with errno set.
 import { type Address, type Bytes, lazyLibrary } from "../ffi.ts";
+import { ownLibbpf } from "./own-copy.ts";
 
 export const libbpf = lazyLibrary({
   sonames: ["libbpf.so.1"],
-  packages: "libbpf1 (Debian, Ubuntu) or libbpf (Fedora)",
+  packages: { deb: "libbpf1", rpm: "libbpf" },
+  ownCopy: ownLibbpf,
   symbols: {
     libbpf_set_print: { args: ["ptr"], returns: "ptr" }, // libbpf_print_fn_t libbpf_set_print(libbpf_print_fn_t)
     libbpf_num_possible_cpus: { args: [], returns: "i32" }, // int libbpf_num_possible_cpus(void)
@@ -38,7 +40,7 @@ export const libbpf = lazyLibrary({
 
 const libc = lazyLibrary({
   sonames: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
-  packages: "the C library",
+  packages: { deb: "libc6", rpm: "glibc" },
   symbols: { vsnprintf: { args: ["ptr", "u64", "ptr", "ptr"], returns: "i32" } }, // int vsnprintf(char *, size_t, const char *, va_list)
 });
 

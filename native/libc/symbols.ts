@@ -6,7 +6,7 @@ import { lazyLibrary } from "../ffi.ts";
 
 export const libc = lazyLibrary({
   sonames: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
-  packages: "the C library",
+  packages: { deb: "libc6", rpm: "glibc" },
   symbols: {
     open: { args: ["cstring", "i32", "u32"], returns: "i32" }, // int open(const char *, int, mode_t)
     close: { args: ["i32"], returns: "i32" }, // int close(int)
@@ -15,6 +15,9 @@ export const libc = lazyLibrary({
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" }, // int fcntl(int, int, ...)
     flock: { args: ["i32", "i32"], returns: "i32" }, // int flock(int, int)
     poll: { args: ["ptr", "u64", "i32"], returns: "i32" }, // int poll(struct pollfd *, nfds_t, int)
+    epoll_create1: { args: ["i32"], returns: "i32" }, // int epoll_create1(int)
+    epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" }, // int epoll_ctl(int, int, int, struct epoll_event *)
+    epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" }, // int epoll_wait(int, struct epoll_event *, int, int)
     statx: { args: ["i32", "cstring", "i32", "u32", "ptr"], returns: "i32" }, // int statx(int, const char *, int, unsigned, struct statx *)
     setxattr: { args: ["cstring", "cstring", "ptr", "u64", "i32"], returns: "i32" }, // int setxattr(const char *, const char *, const void *, size_t, int)
     fstatfs: { args: ["i32", "ptr"], returns: "i32" }, // int fstatfs(int, struct statfs *)
@@ -32,6 +35,7 @@ export const libc = lazyLibrary({
     if_nametoindex: { args: ["cstring"], returns: "i32" }, // unsigned if_nametoindex(const char *)
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" }, // int setsockopt(int, int, int, const void *, socklen_t)
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" }, // int getsockopt(int, int, int, void *, socklen_t *)
+    memfd_create: { args: ["cstring", "u32"], returns: "i32" }, // int memfd_create(const char *, unsigned)
     setns: { args: ["i32", "i32"], returns: "i32" }, // int setns(int, int)
     unshare: { args: ["i32"], returns: "i32" }, // int unshare(int)
     geteuid: { args: [], returns: "u32" }, // uid_t geteuid(void)

@@ -2,10 +2,12 @@
 // One conversation with the kernel's packet filter, in nft's language. A context belongs to the network namespace of the thread that made it.
 // A command can take milliseconds (the kernel waits for every CPU), so callers that must not wait keep it off their thread.
 import { type Address, cString, stringAt } from "../ffi.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 import { libnftables } from "./symbols.ts";
 
 const NFT_CTX_DEFAULT = 0;
 const NFT_CTX_OUTPUT_STATELESS = 1 << 2; // counters and timeouts are left out of listings
+const NFT_CTX_OUTPUT_JSON = 1 << 4; // libnftables-json(5)
 const OUTPUT_LIMIT = 16 * 2 ** 20;
 
 export interface NftAnswer {
@@ -24,14 +26,17 @@ export class Nft implements Disposable {
     this.#context = context;
   }
 
-  /** @throws {MissingLibraryError} libnftables is not installed */
-  static open(): Nft {
+  /** @param output how listings are written  @throws {MissingLibraryError} libnftables is not installed
+   *  @throws {SystemError} EPROTONOSUPPORT: the kernel has no such packet filter */
+  static open(output: "text" | "json" = "text"): Nft {
+    // Asked before the library does, which ends the whole process when it gets no socket (netlink_init_error in its mnl.c).
+    NetlinkSocket.open(NETLINK_NETFILTER)[Symbol.dispose]();
     const { symbols: lib } = libnftables();
     const context = lib.nft_ctx_new(NFT_CTX_DEFAULT);
     if (context === null) throw new Error("nft_ctx_new: out of memory");
     lib.nft_ctx_buffer_output(context);
     lib.nft_ctx_buffer_error(context);
-    lib.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_STATELESS);
+    lib.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_STATELESS | (output === "json" ? NFT_CTX_OUTPUT_JSON : 0));
     return new Nft(context);
   }
 

@@ -5,7 +5,7 @@ import { lazyLibrary } from "../ffi.ts";
 /** Required prototypes; those here exist since nftables 0.9. */
 export const libnftables = lazyLibrary({
   sonames: ["libnftables.so.1"],
-  packages: "libnftables1 (Debian, Ubuntu) or nftables (Fedora, Alpine)",
+  packages: { deb: "libnftables1", rpm: "nftables" },
   symbols: {
     nft_ctx_new: { args: ["u32"], returns: "ptr" }, // struct nft_ctx *nft_ctx_new(uint32_t flags)
     nft_ctx_free: { args: ["ptr"], returns: "void" }, // void nft_ctx_free(struct nft_ctx *)

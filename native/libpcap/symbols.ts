@@ -4,7 +4,7 @@ import { lazyLibrary } from "../ffi.ts";
 
 export const libpcap = lazyLibrary({
   sonames: ["libpcap.so.0.8", "libpcap.so.1"],
-  packages: "libpcap0.8 (Debian, Ubuntu) or libpcap (Fedora, RHEL, SUSE, Alpine)",
+  packages: { deb: "libpcap0.8", rpm: "libpcap" },
   symbols: {
     pcap_create: { args: ["cstring", "ptr"], returns: "ptr" }, // pcap_t *pcap_create(const char *, char *errbuf)
     pcap_set_snaplen: { args: ["ptr", "i32"], returns: "i32" }, // int pcap_set_snaplen(pcap_t *, int)

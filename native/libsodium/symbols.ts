@@ -44,7 +44,7 @@ const PROTOTYPES = {
 /** Not initialised: see `sodium`. */
 export const libsodium = lazyLibrary({
   sonames: ["libsodium.so.26", "libsodium.so.23"],
-  packages: "libsodium23 (Debian, Ubuntu) or libsodium (Fedora)",
+  packages: { deb: "libsodium23", rpm: "libsodium (on RHEL from EPEL)" },
   symbols: PROTOTYPES,
 });
 

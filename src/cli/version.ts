@@ -31,9 +31,9 @@ export const version = command({
 /** Libraries as the daemon would load them, or does. */
 async function lookAround(switchKind: string | undefined): Promise<Record<string, string>> {
   const { libraryStates, wireguardState } = await import("../host/inspection.ts");
-  const libraries = libraryStates().map(({ name, soname, missing, packages }) => [
+  const libraries = libraryStates().map(({ name, found, missing, packages }) => [
     name,
-    soname ?? `${missing}; install ${packages}`,
+    found ?? `${missing}; install ${packages}`,
   ]);
   return {
     runtime: `Bun ${Bun.version}`,

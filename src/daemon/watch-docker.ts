@@ -11,6 +11,9 @@ import type { KnownContainers } from "./known-containers.ts";
 import type { DockerPlugin } from "./plugin.ts";
 import type { ProxyParts } from "./proxy.ts";
 
+/** After a container's end Docker and the kernel take its network apart, under the lock that every change of links needs. A moment later the link has gone
+ *  with its namespace, and there is nothing left but our records; at once we would only make them wait. Whoever starts it again meanwhile attaches anew. */
+const ENDED_MS = 300;
 /** What the plugins have is compared with what Docker has. */
 const PLUGIN_MS = 60_000;
 
@@ -24,6 +27,8 @@ export function watchDocker(
   const { known, proxy, plugin } = parts;
   const failed = (thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) });
   const look = () => void attacher.reconcile().catch(failed);
+  let lookSoon: Disposable | undefined;
+  owned.defer(() => lookSoon?.[Symbol.dispose]());
   const handlers = {
     connected() {
       void known.look(docker).catch(failed);
@@ -35,7 +40,12 @@ export function watchDocker(
       known.event(event);
       plugin?.event(event);
       if (event.action === "create") return;
-      look();
+      if (event.action !== "start") {
+        lookSoon ??= systemClock.after(ENDED_MS, () => {
+          lookSoon = undefined;
+          look();
+        });
+      }
       proxy?.event(event);
     },
   };

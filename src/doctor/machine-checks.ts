@@ -61,8 +61,8 @@ export const libraries: Check = {
   id: "libraries",
   look: () =>
     libraryStates().map((library) => {
-      const { name, soname, missing } = library;
-      if (soname !== undefined) return ok("libraries", `${name}: ${soname}`);
+      const { name, found, missing } = library;
+      if (found !== undefined) return ok("libraries", `${name}: ${found}`);
       return bad("libraries", library.isOptional ? "warning" : "error", `${name}: ${missing}`, `install ${library.packages}`);
     }),
 };

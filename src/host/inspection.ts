@@ -13,8 +13,8 @@ import { whyNoWireguard } from "./wireguard-link.ts";
 
 export interface LibraryState {
   readonly name: string;
-  /** The one that is used; undefined: none can be. */
-  readonly soname: string | undefined;
+  /** The one that is used, for people; undefined: none can be. */
+  readonly found: string | undefined;
   /** Why none can be used, without the package. */
   readonly missing: string;
   /** What an operator installs. */
@@ -28,11 +28,12 @@ export function libraryStates(): readonly LibraryState[] {
   return Object.entries({ libbpf, libpcap, libsodium, libnftables }).map(([name, load]) => {
     const isOptional = name === "libnftables";
     try {
-      return { name, soname: load().soname, missing: "", packages: "", isOptional };
+      const { soname, isOwnCopy } = load();
+      return { name, found: isOwnCopy ? `${soname} (weave's own copy)` : soname, missing: "", packages: "", isOptional };
     } catch (thrown) {
       if (!(thrown instanceof MissingLibraryError)) throw thrown;
       const missing = thrown.message.replace(`; install ${thrown.packages}`, "");
-      return { name, soname: undefined, missing, packages: thrown.packages, isOptional };
+      return { name, found: undefined, missing, packages: thrown.packages, isOptional };
     }
   });
 }

@@ -2,10 +2,11 @@
 // Our nftables table on this machine. The table is written whole, in one transaction, and then listed: what the kernel shows is kept, and compared
 // with what it shows later, so a foreign flush or edit is noticed without understanding it. Commands touch this one table only and take
 // well under a millisecond beside 20,000 foreign rules (the first one up to 25 ms), so they run on the caller's thread.
+import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { Nft, type NftAnswer } from "../../native/libnftables/nft.ts";
 import type { Firewall } from "../expose/exposure.ts";
-import { droppingForwardChains, filterChains, type Ruleset, renderRuleset, TABLE } from "../firewall/ruleset.ts";
+import { droppingForwardChains, type Ruleset, renderRuleset, TABLE } from "../firewall/ruleset.ts";
 import { UserError } from "../runtime/errors.ts";
 import { enterNetns, type Netns } from "./netns.ts";
 
@@ -51,16 +52,6 @@ export class NftFirewall implements Firewall, Disposable {
     return this.#isInstalled() ? droppingForwardChains(this.#run("list chains").output) : [];
   }
 
-  /** Filter chains of everybody for what comes to this host. undefined: the library is not installed. */
-  inputChains(): readonly { readonly chain: string; readonly drops: boolean }[] | undefined {
-    return this.#isInstalled() ? filterChains(this.#run("list chains").output, "input") : undefined;
-  }
-
-  /** `table` (`ip filter`) as the kernel shows it; empty when there is none. */
-  listTable(table: string): string {
-    return this.#isInstalled() ? this.#run(`list table ${table}`).output : "";
-  }
-
   /** `chain` as the kernel shows it, for example `ip filter FORWARD`; empty when there is none. */
   listChain(chain: string): string {
     return this.#isInstalled() ? this.#run(`list chain ${chain}`).output : "";
@@ -92,6 +83,10 @@ export class NftFirewall implements Firewall, Disposable {
     try {
       return Nft.open();
     } catch (thrown) {
+      if (isSystemError(thrown, "EPROTONOSUPPORT")) {
+        const hint = "load the modules nfnetlink and nf_tables, or use weave expose --without-masquerade";
+        throw new UserError("unavailable", "cannot masquerade: this kernel has no nf_tables", hint, { cause: thrown });
+      }
       if (!(thrown instanceof MissingLibraryError)) throw thrown;
       const hint = `install ${thrown.packages}, or use weave expose --without-masquerade`;
       throw new UserError("unavailable", "cannot masquerade: libnftables is not installed", hint, { cause: thrown });

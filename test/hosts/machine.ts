@@ -9,7 +9,8 @@ import { type Finished, must, run } from "../support/command.ts";
 import { waitFor } from "../support/wait.ts";
 
 type Kind = "base" | "docker";
-const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${kind}.tar`, import.meta.url).pathname;
+const ARCHIVES = { base: "base.tar", docker: "services.tar" } as const;
+const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${ARCHIVES[kind]}`, import.meta.url).pathname;
 const DROP_IN = "/etc/systemd/system/docker.service.d/cgroups.conf";
 /** Debian's unit is not started a fourth time within a minute, which tests do. */
 const NO_LIMIT = "'[Unit]' StartLimitIntervalSec=0";
@@ -21,9 +22,13 @@ const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** What a container may not do by default and a switch in BPF needs. */
 const CALLS = "bpf add_key keyctl perf_event_open @raw-io @module";
 
-const DEBIAN_13_ARCHIVE = new URL("../../dist/hosts/debian13.tar", import.meta.url).pathname;
-/** Machines of Debian 13 can be booted too. */
-export const HAS_DEBIAN_13 = existsSync(DEBIAN_13_ARCHIVE);
+/** Other releases of which machines can be booted, where packaging/setup.sh could get them. */
+export const RELEASES = ["debian11", "debian13", "ubuntu2204", "ubuntu2404"] as const;
+export type Release = (typeof RELEASES)[number];
+const releaseArchive = (release: Release): string => new URL(`../../dist/hosts/${release}.tar`, import.meta.url).pathname;
+export function hasRelease(release: Release): boolean {
+  return existsSync(releaseArchive(release));
+}
 
 /** Why there can be no hosts here; undefined: there can. */
 export function whyNoHosts(kind: Kind = "base"): string | undefined {
@@ -86,11 +91,11 @@ export class Machines implements AsyncDisposable {
     return this.#machines;
   }
 
-  /** One more, of Debian 13. */
-  async addDebian13(name: string): Promise<Machine> {
-    const base = join(this.#directory, "debian13");
+  /** One more, of another release. */
+  async addOf(release: Release, name: string): Promise<Machine> {
+    const base = join(this.#directory, release);
     mkdirSync(base);
-    await must(["tar", "-C", base, "-xf", DEBIAN_13_ARCHIVE], { deadlineMs: 60_000 });
+    await must(["tar", "-C", base, "-xf", releaseArchive(release)], { deadlineMs: 60_000 });
     return await this.#add(name, base);
   }
 

@@ -94,7 +94,7 @@ describe("with the daemon", () => {
       /^warning: h2 connected to us, but [\d.]+:6783 is closed to us: .*timeout -> open TCP 6783 in the firewall of h2/,
     );
     expect(firewall).toBe(
-      "warning: 'inet shut in' refuses what it does not know, and no rule names tcp 6783 -> nft insert rule inet shut in tcp dport 6783 accept",
+      "warning: 'inet shut in' drops what peers send to tcp 6783 -> nft insert rule inet shut in tcp dport 6783 accept",
     );
     expect(await complaint(h2, "firewall")).toBe("");
   });

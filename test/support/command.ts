@@ -24,7 +24,8 @@ export const LAB_MARKER = "WEAVE_LAB_PID";
 export function labEnvironment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !name.startsWith("WEAVE_") && name !== "DOCKER_HOST") environment[name] = value;
+    if (value !== undefined && !name.startsWith("WEAVE_") && name !== "DOCKER_HOST" && name !== "BUN_BE_BUN")
+      environment[name] = value;
   }
   const run = process.env["WEAVE_TEST_RUN"];
   const path = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;

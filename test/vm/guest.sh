@@ -3,13 +3,16 @@
 # came out over the second serial line, and switches the machine off.
 #   line: `result FILE EXIT-CODE JUNIT-XML LOG`, the last two in base64; then `end`
 set -u
-cd "$(dirname "$0")/../.." || exit 1
+cd "${0%/*}/../.." || exit 1
 PATH="$PWD/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 export PATH HOME=/root NO_COLOR=1 TMPDIR=/run/tmp WEAVE_TEST_PATIENCE=4
 
+argument() { sed -E "s/.*weave\.$1=([^ ]+).*/\1/" /proc/cmdline; }
+results="/dev/$(argument results)"
+vm="$PWD/dist/vm"
 say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*"; }
 finish() {
-  echo end >/dev/ttyS1
+  echo end >"$results"
   echo o >/proc/sysrq-trigger
   sleep 60
 }
@@ -24,17 +27,28 @@ mount -t bpf bpf /sys/fs/bpf
 mkdir -p /run/netns /run/tmp /run/results
 hostname vm
 ip link set lo up
-stty -F /dev/ttyS1 raw -echo
+stty -F "$results" raw -echo
+
+# The executable is its own runtime where the one of node_modules is for another machine; from memory, because it is read again and again.
+if [ "$(uname -m)" = aarch64 ]; then
+  vm="$PWD/dist/vm-arm64"
+  cp dist/weave-arm64 /run/weave
+  mount --bind /run/weave dist/weave
+  mkdir /run/bin
+  printf '#!/bin/sh\nBUN_BE_BUN=1 exec /run/weave "$@"\n' >/run/bin/bun
+  chmod 755 /run/bin/bun
+  PATH="/run/bin:$PATH"
+fi
 
 # The kernel asks for modules by this name; the host's own ones are another kernel's.
 rm -f /sbin/modprobe
-printf '#!/bin/sh\nexec %s/dist/vm/busybox modprobe "$@"\n' "$PWD" >/sbin/modprobe
+printf '#!/bin/sh\nexec %s/busybox modprobe "$@"\n' "$vm" >/sbin/modprobe
 chmod 755 /sbin/modprobe
 rm -rf /lib/modules
-ln -s "$PWD/dist/vm/lib/modules" /lib/modules
+ln -s "$vm/lib/modules" /lib/modules
 
 say "Linux $(uname -r)"
-limit="$(sed -E 's/.*weave\.limit=([0-9]+).*/\1/' /proc/cmdline)"
+limit="$(argument limit)"
 number=0
 while read -r file; do
   number=$((number + 1))
@@ -44,5 +58,5 @@ while read -r file; do
   code=$?
   say "ended with $code"
   touch "/run/results/$number.xml"
-  echo "result $file $code $(base64 -w0 "/run/results/$number.xml") $(tail -c 20000 "/run/results/$number.log" | base64 -w0)" >/dev/ttyS1
+  echo "result $file $code $(base64 -w0 "/run/results/$number.xml") $(tail -c 20000 "/run/results/$number.log" | base64 -w0)" >"$results"
 done </.weave-vm-job

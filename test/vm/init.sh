@@ -12,6 +12,12 @@ mount -t virtiofs -o ro host /host || poweroff -f
 mount -t tmpfs -o size=75% tmpfs /layer
 mkdir /layer/upper /layer/work
 mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /root || poweroff -f
+# One that has a root of its own gets the repository beside it.
+repository="$(sed -n 's/.*weave\.repository=\([^ ]*\).*/\1/p' /proc/cmdline)"
+if [ -n "$repository" ]; then
+  mkdir -p "/root$repository"
+  mount -t virtiofs -o ro repository "/root$repository" || poweroff -f
+fi
 for mount in proc sys dev; do mount --move "/$mount" "/root/$mount"; done
 cp /job /root/.weave-vm-job
 # By the process with number 1 itself: the kernel's own helpers, as modprobe, then see the same files.

@@ -5,16 +5,15 @@ import { join } from "node:path";
 import { type CpioEntry, cpio } from "./cpio.ts";
 
 const HERE = import.meta.dir;
-export const VM_DIRECTORY = join(HERE, "../../dist/vm");
 const DIRECTORIES = ["bin", "dev", "host", "layer", "modules", "proc", "root", "sys"];
 const MODULES = ["virtio_pci", "virtiofs", "overlay"];
 
-/** Runs these test files, given as paths below the repository's root. */
-export function initrd(release: string, files: readonly string[]): Uint8Array {
-  const modules = modulesFor(release, MODULES);
+/** Runs these test files, given as paths below the repository's root. `directory` holds the kernel's modules and the shell. */
+export function initrd(directory: string, files: readonly string[]): Uint8Array {
+  const modules = modulesFor(directory, MODULES);
   const entries: CpioEntry[] = [
     ...DIRECTORIES.map((path) => ({ path })),
-    { path: "bin/busybox", content: readFileSync(join(VM_DIRECTORY, "busybox")) },
+    { path: "bin/busybox", content: readFileSync(join(directory, "busybox")) },
     { path: "init", content: readFileSync(join(HERE, "init.sh")) },
     { path: "guest", content: join(HERE, "guest.sh") },
     { path: "job", content: files.map((file) => `${file}\n`).join("") },
@@ -25,8 +24,9 @@ export function initrd(release: string, files: readonly string[]): Uint8Array {
 }
 
 /** The files of these modules and of all they need, in the order to load them. */
-function modulesFor(release: string, wanted: readonly string[]): { readonly name: string; readonly path: string }[] {
-  const root = join(VM_DIRECTORY, "lib/modules", release);
+function modulesFor(directory: string, wanted: readonly string[]): { readonly name: string; readonly path: string }[] {
+  const release = readFileSync(join(directory, "release"), "utf8").trim();
+  const root = join(directory, "lib/modules", release);
   const dependencies = new Map<string, readonly string[]>();
   for (const line of readFileSync(join(root, "modules.dep"), "utf8").trim().split("\n")) {
     const [module = "", needs = ""] = line.split(":");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A virtual machine with another kernel (Debian's for clouds: WireGuard, netem and much else as modules) on this machine's own files:
-// everything below / is shared with it read-only, what it writes stays in its memory. It runs test files and tells what came out.
+// everything below / is shared with it read-only, what it writes stays in its memory. It runs test files and tells what came out. One of arm64 has a
+// small Debian of its own, and of this machine only the repository.
 //
 //   bun test X.test.ts ─▶ qemu ─▶ init.sh ─▶ guest.sh ─▶ bun test Y.guest.ts
 //                    ◀── second serial line: exit code, JUnit report, log ──┘
@@ -8,14 +9,52 @@ import { describe, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { initrd, VM_DIRECTORY } from "./initrd.ts";
+import { initrd } from "./initrd.ts";
 import { type CaseResult, readJunit } from "./junit.ts";
 
+export type Machine = "x64" | "arm64";
+
 export interface VmOptions {
+  readonly machine?: Machine;
   /** For all of it; then the machine is switched off. */
   readonly limitSeconds?: number;
   readonly memoryMegabytes?: number;
 }
+
+const REPOSITORY = join(import.meta.dir, "../..");
+
+interface MachineKind {
+  /** Kernel, its modules, a shell: made by packaging/setup.sh. */
+  readonly directory: string;
+  readonly job: string;
+  readonly emulator: string;
+  readonly options: readonly string[];
+  /** What it sees of this machine's files: tag, folder. The first is its root. */
+  readonly files: readonly (readonly [tag: string, source: string])[];
+  readonly kernel: string;
+}
+const MACHINES: Readonly<Record<Machine, MachineKind>> = {
+  x64: {
+    directory: join(REPOSITORY, "dist/vm"),
+    job: "vm",
+    emulator: "qemu-system-x86_64",
+    options: ["-machine", "pc,memory-backend=memory", "-cpu", "max"],
+    files: [["host", "/"]],
+    kernel: "console=ttyS0 weave.results=ttyS1",
+  },
+  arm64: {
+    directory: join(REPOSITORY, "dist/vm-arm64"),
+    job: "vm-arm64",
+    emulator: "qemu-system-aarch64",
+    // Newer processors sign pointers, and emulating that makes every system call many times slower.
+    options: ["-machine", "virt,memory-backend=memory", "-cpu", "cortex-a72"],
+    files: [
+      ["host", join(REPOSITORY, "dist/vm-arm64/root")],
+      ["repository", REPOSITORY],
+    ],
+    kernel: `console=ttyAMA0 weave.results=ttyS0 weave.repository=${REPOSITORY} kpti=off`,
+  },
+};
 
 const VIRTIOFSD = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 /** Without a second processor some races never happen; more are of no use, because each is emulated by one of the host's. */
@@ -24,18 +63,20 @@ const PROCESSORS = Math.min(2, cpus().length);
 const WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"];
 
 /** Why there can be no virtual machine here; undefined: there can. */
-export function whyNoVm(): string | undefined {
-  if (process.arch !== "x64") return "the virtual machine is of x86-64 only";
+export function whyNoVm(machine: Machine = "x64"): string | undefined {
+  const { directory, emulator, job } = MACHINES[machine];
+  const missing = (what: string): string => `${what} is missing: bash packaging/setup.sh ${job}`;
+  if (process.arch !== "x64") return "the virtual machine is tried on x86-64 only";
   if (process.getuid?.() !== 0) return "needs root";
-  if (Bun.which("qemu-system-x86_64") === null) return "qemu-system-x86_64 is missing: bash packaging/setup.sh vm";
-  if (!VIRTIOFSD.some(existsSync)) return "virtiofsd is missing: bash packaging/setup.sh vm";
-  if (!existsSync(join(VM_DIRECTORY, "release"))) return "the kernel is missing: bash packaging/setup.sh vm";
+  if (Bun.which(emulator) === null) return missing(emulator);
+  if (!VIRTIOFSD.some(existsSync)) return missing("virtiofsd");
+  if (!existsSync(join(directory, "release"))) return missing("the kernel");
   return undefined;
 }
 
 /** Runs these files (paths below the repository's root) in one virtual machine, and makes each of their tests one of the calling file's. */
 export async function testInVm(files: readonly string[], options: VmOptions = {}): Promise<void> {
-  const reason = whyNoVm();
+  const reason = whyNoVm(options.machine);
   if (reason !== undefined) {
     for (const file of files) test.skip(`${file} (${reason})`, () => {});
     return;
@@ -79,31 +120,25 @@ interface Outcome {
 
 /** Runs them and tells what came out. */
 export async function runInVm(files: readonly string[], options: VmOptions): Promise<Outcome> {
-  const directory = mkdtempSync(join(tmpdir(), "wvm-"));
-  const path = (name: string): string => join(directory, name);
-  const { limitSeconds = 240, memoryMegabytes = 2048 } = options;
-  const release = readFileSync(join(VM_DIRECTORY, "release"), "utf8").trim();
-  writeFileSync(path("initrd"), initrd(release, files));
-  const server = Bun.spawn([...WITH_US, ...fileServer(path("files"))], {
-    stdout: "ignore",
-    stderr: Bun.file(path("server.log")),
-  });
+  const scratch = mkdtempSync(join(tmpdir(), "wvm-"));
+  const path = (name: string): string => join(scratch, name);
+  const { machine: kind = "x64", limitSeconds = 240, memoryMegabytes = 2048 } = options;
+  const { directory, emulator, options: hardware, files: shared, kernel } = MACHINES[kind];
+  writeFileSync(path("initrd"), initrd(directory, files));
+  const servers: Bun.Subprocess[] = [];
   try {
-    while (!existsSync(path("files"))) {
-      if (server.exitCode !== null) throw new Error(`virtiofsd did not start: ${readFileSync(path("server.log"), "utf8")}`);
-      await Bun.sleep(10);
-    }
-    const kernel = `console=ttyS0 quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`;
+    for (const [tag, source] of shared) servers.push(await serveFiles(source, path(tag), path(`${tag}.log`)));
     const machine = Bun.spawn(
       // biome-ignore format: one option after the other
-      [...WITH_US, "qemu-system-x86_64",
+      [...WITH_US, emulator,
         "-accel", "tcg,thread=multi", // not KVM: where the host itself is a virtual machine it may hang
-        "-cpu", "max", "-smp", `${PROCESSORS}`, "-m", `${memoryMegabytes}`,
-        "-object", `memory-backend-memfd,id=memory,size=${memoryMegabytes}M,share=on`, "-numa", "node,memdev=memory",
-        "-nodefaults", "-no-reboot", "-display", "none",
-        "-serial", `file:${path("console")}`, "-serial", `file:${path("results")}`,
-        "-chardev", `socket,id=files,path=${path("files")}`, "-device", "vhost-user-fs-pci,chardev=files,tag=host",
-        "-kernel", join(VM_DIRECTORY, "vmlinuz"), "-initrd", path("initrd"), "-append", kernel],
+        ...hardware, "-smp", `${PROCESSORS}`, "-m", `${memoryMegabytes}`,
+        "-object", `memory-backend-memfd,id=memory,size=${memoryMegabytes}M,share=on`,
+        "-nodefaults", "-no-reboot", "-display", "none", "-serial", `file:${path("console")}`,
+        "-chardev", `file,id=results,path=${path("results")}`, "-device", "pci-serial,chardev=results",
+        ...shared.flatMap(([tag]) => ["-chardev", `socket,id=${tag},path=${path(tag)}`, "-device", `vhost-user-fs-pci,chardev=${tag},tag=${tag}`]),
+        "-kernel", join(directory, "vmlinuz"), "-initrd", path("initrd"),
+        "-append", `${kernel} quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`],
       { stdin: "ignore", stdout: "ignore", stderr: Bun.file(path("qemu.log")) },
     );
     const late = setTimeout(() => machine.kill("SIGKILL"), (limitSeconds + 20) * 1_000);
@@ -113,16 +148,23 @@ export async function runInVm(files: readonly string[], options: VmOptions): Pro
     const results = existsSync(path("results")) ? readResults(readFileSync(path("results"), "latin1")) : new Map();
     return { results, console: said.join("\n").trim().split("\n").slice(-60).join("\n") };
   } finally {
-    server.kill();
-    await server.exited;
-    rmSync(directory, { recursive: true });
+    for (const server of servers) server.kill();
+    await Promise.all(servers.map((server) => server.exited));
+    rmSync(scratch, { recursive: true });
   }
 }
 
-function fileServer(socket: string): string[] {
+/** Starts the server of one folder and waits for its socket. */
+async function serveFiles(source: string, socket: string, log: string): Promise<Bun.Subprocess> {
   const program = VIRTIOFSD.find(existsSync) ?? "virtiofsd";
   // The root of all files cannot be pivoted into, hence not the sandbox of namespaces; the machine mounts it read-only.
-  return [program, `--socket-path=${socket}`, "-o", "source=/", "-o", "cache=always", "-o", "sandbox=chroot"];
+  const command = [program, `--socket-path=${socket}`, "-o", `source=${source}`, "-o", "cache=always", "-o", "sandbox=chroot"];
+  const server = Bun.spawn([...WITH_US, ...command], { stdout: "ignore", stderr: Bun.file(log) });
+  while (!existsSync(socket)) {
+    if (server.exitCode !== null) throw new Error(`virtiofsd did not start: ${readFileSync(log, "utf8")}`);
+    await Bun.sleep(10);
+  }
+  return server;
 }
 
 function readResults(text: string): Map<string, FileResult> {

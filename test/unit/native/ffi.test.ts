@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { checked, errno, errnoName, isSystemError, SystemError } from "../../../native/errno.ts";
 import {
   addressOf,
@@ -13,6 +16,7 @@ import {
   stringAt,
 } from "../../../native/ffi.ts";
 import { libc } from "../../../native/libc/symbols.ts";
+import { libsodium } from "../../../native/libsodium/symbols.ts";
 
 describe("memory", () => {
   test("allocated bytes stay where they are when their buffer is looked at", () => {
@@ -51,26 +55,40 @@ describe("memory", () => {
 });
 
 describe("libraries", () => {
+  const LIBC = { deb: "libc6", rpm: "glibc" };
+  const NONE = { deb: "libnone1", rpm: "libnone1" };
   const close = { close: { args: ["i32"], returns: "i32" } } as const;
 
   test("the first soname that exists is taken", () => {
-    expect(loadLibrary({ sonames: ["libnone.so.1", "libc.so.6"], packages: "libc6", symbols: close }).soname).toBe("libc.so.6");
+    expect(loadLibrary({ sonames: ["libnone.so.1", "libc.so.6"], packages: LIBC, symbols: close }).soname).toBe("libc.so.6");
   });
 
   test("a missing library names what was tried and what to install", () => {
-    const load = () => loadLibrary({ sonames: ["libnone.so.2", "libnone.so.1"], packages: "libnone1 (Debian)", symbols: close });
-    expect(load).toThrow(new MissingLibraryError("cannot load libnone.so.2, libnone.so.1; install libnone1 (Debian)", ""));
+    const load = () => loadLibrary({ sonames: ["libnone.so.2", "libnone.so.1"], packages: NONE, symbols: close });
+    expect(load).toThrow(new MissingLibraryError("cannot load libnone.so.2, libnone.so.1; install libnone1", ""));
   });
 
   test("a library that lacks a symbol says which", () => {
     const symbols = { no_such_function: { args: [], returns: "i32" } } as const;
-    expect(() => loadLibrary({ sonames: ["libc.so.6"], packages: "libc6", symbols })).toThrow(/no_such_function/);
+    expect(() => loadLibrary({ sonames: ["libc.so.6"], packages: LIBC, symbols })).toThrow(/no_such_function/);
   });
 
-  test("optional symbols are undefined when they are missing and usable when not", () => {
-    const library = loadLibrary({ sonames: ["libc.so.6"], packages: "libc6", symbols: close });
-    expect(library.optional({ no_such_function: { args: [], returns: "i32" } })).toBeUndefined();
-    expect(library.optional({ getpid: { args: [], returns: "i32" } })?.getpid()).toBe(process.pid);
+  // Bun's own dlopen does that where the system has none of the name.
+  test("a library in the current folder is not taken", () => {
+    const folder = mkdtempSync(join(tmpdir(), "weave-ffi-"));
+    libsodium();
+    const library = /\/\S*\/libsodium\.so\S*/.exec(readFileSync("/proc/self/maps", "latin1"))?.[0] ?? "";
+    copyFileSync(library, join(folder, "libnone.so.1"));
+    const here = process.cwd();
+    process.chdir(folder);
+    try {
+      const symbols = { sodium_init: { args: [], returns: "i32" } } as const;
+      const load = () => loadLibrary({ sonames: ["libnone.so.1"], packages: NONE, symbols });
+      expect(load).toThrow("cannot load libnone.so.1; install libnone1");
+    } finally {
+      process.chdir(here);
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

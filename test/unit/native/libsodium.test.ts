@@ -29,7 +29,7 @@ const utf8 = (text: string) => new TextEncoder().encode(text);
 const size = { args: [], returns: "u64" } as const; // size_t …(void)
 const { symbols: sizes } = loadLibrary({
   sonames: ["libsodium.so.26", "libsodium.so.23"],
-  packages: "libsodium",
+  packages: { deb: "libsodium23", rpm: "libsodium" },
   symbols: {
     crypto_scalarmult_bytes: size,
     crypto_aead_chacha20poly1305_ietf_keybytes: size,

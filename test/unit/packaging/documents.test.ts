@@ -34,10 +34,13 @@ test("bash offers commands, and the flags of the one that stands there", () => {
 });
 
 test("the bill of materials names what is compiled in, not what is only for development", () => {
-  const { components } = JSON.parse(componentList("1.2.3")) as { components: { name: string; version: string }[] };
+  const { components } = JSON.parse(componentList("1.2.3", "1.1.2-0+deb12u1")) as {
+    components: { name: string; version: string }[];
+  };
   const names = components.map(({ name }) => name);
   expect(names).toContain("bun");
   expect(names).toContain("citty");
+  expect(names).toContain("libbpf");
   expect(names).not.toContain("typescript");
   for (const { version } of components) expect(version).toMatch(/^\d/);
 });

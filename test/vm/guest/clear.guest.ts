@@ -1,16 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executable on an old kernel, without a password: two hosts, everything in clear through the kernel.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type Finished, run } from "../../support/command.ts";
 import { Ledger } from "../../support/delivery.ts";
 import { type Mesh, mesh } from "../../support/shapes.ts";
 import { PingRun, StreamRun } from "../../support/traffic.ts";
 import { launch, statusOf } from "../../support/weave.ts";
 
+const WITHOUT_NFTABLES = `import { NftFirewall } from "${import.meta.dir}/../../../src/host/nft.ts";
+  console.log(JSON.stringify([await new NftFirewall().droppingChains()]));
+  await new NftFirewall().apply({ chains: [{ rules: [] }] }).catch((thrown) => console.log(thrown.message));`;
 let world: Mesh;
+let withoutNftables: Finished;
 beforeAll(async () => {
+  // Before anything has loaded the modules.
+  const script = 'echo >/proc/sys/kernel/modprobe; lsmod | grep nfnetlink; "$@"; echo /sbin/modprobe >/proc/sys/kernel/modprobe';
+  withoutNftables = await run(["sh", "-c", script, "sh", process.execPath, "-e", WITHOUT_NFTABLES]);
   world = await mesh("full", 2);
 });
 afterAll(async () => await world?.lab.close());
+
+test("without nf_tables the process goes on: libnftables would end it", () => {
+  expect(withoutNftables).toEqual({ code: 0, stdout: "[[]]\ncannot masquerade: this kernel has no nf_tables\n", stderr: "" });
+});
 
 test("the path is the kernel's", async () => {
   for (const host of world.hosts) {

@@ -17,7 +17,7 @@ import { helloOf } from "../../../support/transport.ts";
 
 const { symbols: sodium } = loadLibrary({
   sonames: ["libsodium.so.26", "libsodium.so.23"],
-  packages: "libsodium",
+  packages: { deb: "libsodium23", rpm: "libsodium" },
   symbols: {
     crypto_core_ristretto255_scalar_reduce: { args: ["ptr", "ptr"], returns: "void" },
     crypto_core_ristretto255_scalar_invert: { args: ["ptr", "ptr"], returns: "i32" },
