@@ -65,7 +65,7 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
   const { docker } = attachments;
   const addresses = ipam && pluginAddresses(ipam);
   const names = ports.dns ? pluginNames(ports.dns) : noNames;
-  const returning = new Returning(returningJournal(store));
+  const returning = new Returning(returningJournal(store), clock);
   const endpoints = new Endpoints(ports.hostName, {
     journal: store.plugin,
     plumber: attachments.plumber,

@@ -5,9 +5,11 @@
 // a container chose waits for it, too, but is given only when it is asked for.
 import { type Cidr, cidrContains } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
+import type { Clock, Instant } from "../runtime/clock.ts";
 
-/** Containers that were made and never started are forgotten beyond this. */
 const MAX_NEW = 256;
+/** Who makes a container to run it starts it by then; others, such as those that only hold volumes, are never started. */
+const NEW_MS = 60_000;
 const MAX_LEFT = 1024;
 
 export interface Left {
@@ -26,10 +28,13 @@ export class Returning {
   readonly #journal: ReturningJournal;
   /** The last that left at the end. */
   readonly #left: Map<Ip, Left>;
-  readonly #new = new Set<string>();
+  /** Containers that are to start for the first time, and when they were made. */
+  readonly #new = new Map<string, Instant>();
+  readonly #clock: Pick<Clock, "now">;
 
-  constructor(journal: ReturningJournal) {
+  constructor(journal: ReturningJournal, clock: Pick<Clock, "now">) {
     this.#journal = journal;
+    this.#clock = clock;
     this.#left = new Map(journal.load());
   }
 
@@ -43,7 +48,7 @@ export class Returning {
     this.#save();
   }
   created(container: string): void {
-    this.#new.add(container);
+    this.#new.set(container, this.#clock.now());
     drop(this.#new.keys(), this.#new.size - MAX_NEW, (one) => this.#new.delete(one));
   }
   started(container: string): void {
@@ -66,7 +71,8 @@ export class Returning {
 
   /** The address for whoever comes now, and then no more; undefined: any. */
   next(from: Cidr, isFree: (address: Ip) => boolean): Ip | undefined {
-    if (this.#new.size > 0) return undefined;
+    const newSince = this.#clock.now() - NEW_MS;
+    if ([...this.#new.values()].some((madeAt) => madeAt > newSince)) return undefined;
     const isWanted = (address: Ip): boolean => cidrContains(from, address) && isFree(address);
     const found = [...this.#left].findLast(([address, { isChosen }]) => !isChosen && isWanted(address))?.[0];
     if (found !== undefined) this.taken(found);

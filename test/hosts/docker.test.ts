@@ -97,6 +97,22 @@ withDockerHosts("docker run --net=weave", (hosts) => {
     expect(await traces(h1)).toEqual(before);
   }, 60_000);
 
+  test("containers that end or are removed while they start leave nothing", async () => {
+    const before = await traces(h1);
+    const start = (index: number) =>
+      h1.run(`docker run --rm --name short${index} --net=weave ${IMAGE} sleep ${index % 2 ? 0 : 1000}`);
+    const remove = async (index: number) => {
+      // From before there is anything to remove until it has gone, so at another step each time.
+      await h1.sh(`until docker rm -f short${index} 2>&1 | grep -qx short${index}; do :; done`);
+    };
+    const all = Array.from({ length: 12 }, (_, index) => index);
+    await Promise.all(all.flatMap((index) => (index % 2 ? [start(index)] : [start(index), remove(index)])));
+    await waitFor("nothing to be left", async () => Bun.deepEquals(await traces(h1), before), {
+      everyMs: 100,
+      show: () => traces(h1),
+    });
+  }, 60_000);
+
   test("whatever comes by the socket is answered at once or refused", async () => {
     const ask = async (path: string, body: string, method = "POST") => {
       const unix = `${h1.files}/run/docker/plugins/weavemesh.sock`;

@@ -220,7 +220,7 @@ export class Machine {
   /** Runs a line of shell on the host. */
   async run(line: string): Promise<Finished> {
     const env = ["/usr/bin/env", "-i", `PATH=${PATH}`, "HOME=/root", "LC_ALL=C"];
-    return await run(["nsenter", "-t", String(this.#pid), "-a", "--", ...env, "sh", "-c", line]);
+    return await run(["nsenter", "-t", String(this.#pid), "-a", "--", ...env, "sh", "-c", line], { deadlineMs: 60_000 });
   }
   /** The same; it must succeed. Returns stdout. */
   async sh(line: string): Promise<string> {

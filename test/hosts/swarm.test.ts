@@ -41,7 +41,7 @@ withDockerHosts("services of a swarm", (hosts) => {
 
   test("replicas on two hosts reach each other by address and name", async () => {
     await h1.sh("docker network create --driver weave:latest --subnet 10.99.0.0/24 wide");
-    const constraint = "--endpoint-mode dnsrr --no-resolve-image --detach";
+    const constraint = "--endpoint-mode dnsrr --no-resolve-image --stop-grace-period 0s --detach";
     await h1.sh(
       `docker service create --name web ${constraint} --network wide --replicas-max-per-node 1 --replicas 2 ${IMAGE} sleep 10000`,
     );
@@ -64,6 +64,19 @@ withDockerHosts("services of a swarm", (hosts) => {
     );
   }, 100_000);
 
+  test("both hosts are restarted: the replicas are back and reach each other", async () => {
+    await Promise.all(hosts.all.map((machine) => machine.reboot()));
+    await waitFor(
+      "new replicas that reach each other",
+      async () => {
+        const [[one = ""], [two = ""]] = [await tasks(h1), await tasks(h2)];
+        const address = await addressOf(h2, two);
+        return (await h1.run(`docker exec ${one} ping -c1 -W1 ${address}`)).code === 0;
+      },
+      { deadlineMs: 60_000, everyMs: 200, show },
+    );
+  }, 120_000);
+
   test("more, a drained node, fewer: tasks come and go with their interfaces", async () => {
     const links = async (machine: Machine) => Number((await machine.sh("ip -o link show | grep -c vethwl || true")).trim());
     await h1.sh("docker service update --detach --replicas-max-per-node 0 --replicas 4 web");
@@ -78,6 +91,9 @@ withDockerHosts("services of a swarm", (hosts) => {
     expect(await links(h1)).toBe(4);
     const [one = "", two = ""] = await tasks(h1);
     await h1.sh(`docker exec ${one} ping -c1 -W3 ${await addressOf(h1, two)}`);
+    await h1.sh("docker service update --detach --replicas 1 web");
+    await running(1, 0);
+    await waitFor("no interface of those that are no more wanted", async () => (await links(h1)) === 1, { show });
     await h1.sh("docker service rm web");
     await running(0, 0);
     await waitFor("the network to be free", async () => (await h1.run("docker network rm wide")).code === 0, {

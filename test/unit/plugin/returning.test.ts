@@ -16,7 +16,11 @@ function make(stored: ReadonlyMap<Ip, Left> = new Map()) {
       kept = left;
     },
   };
-  return { returning: new Returning(journal), kept: () => kept };
+  let now = 0;
+  const wait = (ms: number) => {
+    now += ms;
+  };
+  return { returning: new Returning(journal, { now: () => now }), kept: () => kept, wait };
 }
 const free = () => true;
 const by = (container: string, isChosen = false): Left => ({ container, isChosen });
@@ -44,6 +48,13 @@ describe("addresses of containers that may come back", () => {
     returning.started("new");
     returning.destroyed("b");
     expect([returning.next(SUBNET, free), returning.next(SUBNET, free)]).toEqual([A, undefined]);
+  });
+  test("one that was made and is never started keeps nobody's address back", () => {
+    const { returning, wait } = make();
+    returning.leave([A], by("a"));
+    returning.created("volumes");
+    wait(60_000);
+    expect(returning.next(SUBNET, free)).toBe(A);
   });
   test("one that a container chose waits for it, and is given to nobody else", () => {
     const { returning } = make();
