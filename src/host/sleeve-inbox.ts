@@ -119,7 +119,7 @@ export class Inbox {
       this.#drops.otherMode++;
       return;
     }
-    const upper = high % CLEAR_MODE;
+    const upper = high & ~CLEAR_MODE;
     const counter = upper * TWO_32 + low;
     if (upper >= COUNTER_HIGH_LIMIT || !key.window.isNew(counter)) {
       this.#drops.replayed++;
