@@ -90,9 +90,9 @@ export class Messages {
     const sent = libc().symbols.sendmmsg(fd, addressIn(this.#headers, first * MMSGHDR.size), count, flags);
     return sent < 0 ? -errno() : sent;
   }
-  /** Fills the first messages. How many came, at least one; or the negative errno. */
-  receive(fd: number, flags: number): number {
-    const received = libc().symbols.recvmmsg(fd, this.#address, this.count, flags, null);
+  /** Fills the first messages, `limit` of them at most. How many came, at least one; or the negative errno. */
+  receive(fd: number, flags: number, limit = this.count): number {
+    const received = libc().symbols.recvmmsg(fd, this.#address, limit, flags, null);
     return received < 0 ? -errno() : received;
   }
 

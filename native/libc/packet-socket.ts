@@ -9,7 +9,7 @@ import { bind, SO, SOCK, SOL_SOCKET, sendTo, setIntOption, socket } from "./sock
 import { libc } from "./symbols.ts";
 
 /** linux/if_packet.h */
-const SOL_PACKET = 263;
+export const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 
 /** struct virtio_net_hdr, linux/virtio_net.h, in the machine's byte order. */

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // One open pcap_t: what a `Capture` is made of. Belongs to the network namespace the thread was in when it was opened.
+import { isSystemError } from "../errno.ts";
 import { type Address, allocate, cString, readCString, stringAt } from "../ffi.ts";
 import { closeInBackground, duplicate } from "../libc/fd.ts";
+import { SOL_PACKET } from "../libc/packet-socket.ts";
+import { setIntOption } from "../libc/socket.ts";
 import { BPF_PROGRAM, DLT_EN10MB, libpcap, PCAP_D, PCAP_ERRBUF_SIZE } from "./symbols.ts";
+
+/** linux/if_packet.h */
+const PACKET_IGNORE_OUTGOING = 23;
 
 /** libpcap refused: its own text, with the call and the interface. It reports no errno. */
 export class PcapError extends Error {
@@ -85,6 +91,7 @@ export class PcapHandle implements Disposable {
       throw new PcapError("pcap_setnonblock", this.linkName, readCString(errors));
     }
     if (symbols.pcap_setdirection(pcap, PCAP_D[options.direction]) < 0) throw this.failure("pcap_setdirection");
+    if (options.direction === "in") ignoreOutgoing(symbols.pcap_get_selectable_fd(pcap));
     if (options.filter !== "") this.#setFilter(options.filter);
   }
 
@@ -107,5 +114,14 @@ export class PcapHandle implements Disposable {
     } finally {
       symbols.pcap_freecode(program);
     }
+  }
+}
+
+// libpcap itself looks at the direction when the kernel has already copied the frame into the ring and woken us. Kernels before 4.20 go on so.
+function ignoreOutgoing(fd: number): void {
+  try {
+    setIntOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
+  } catch (thrown) {
+    if (!isSystemError(thrown, "ENOPROTOOPT")) throw thrown;
   }
 }

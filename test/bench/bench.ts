@@ -5,7 +5,7 @@
 //   mesh     simulated meshes and 20 real daemons   --daemons N --times N --idle SECONDS
 //   dns      the name server beside others          --rounds N --ms N
 //   connect  TCP connect to established             --times N
-//   sleeve   the user-space carrier                 --rounds N --ms N
+//   sleeve   the user-space carrier                 --rounds N --ms N --only part,part
 //   lossy    TCP through the sleeve over a bad line  --rounds N, --only vm: in the virtual machine too
 //   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
@@ -55,7 +55,7 @@ async function main(): Promise<boolean> {
         idleSeconds: Number(values.idle),
       });
     case "sleeve":
-      return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms) });
+      return await benchSleeve({ rounds: Number(values.rounds), durationMs: Number(values.ms), only });
     case "lossy":
       console.log(await overLossyLine(Number(values.rounds), "program"));
       return values.only !== "vm" || (await benchInVm("test/bench/lossy.guest.ts", 700));

@@ -104,6 +104,8 @@ const fastd: Userspace = {
     } else await copyAll(otherHost(host), host);
     const secret = (await host.must(["cat", `${ROOT}/${nameOf(own)}.secret`])).trim();
     const key = (await host.must(["cat", `${ROOT}/${nameOf(other)}.public`])).trim();
+    // Only the second one dials: when both do at once, each ends up with the session of its own handshake and does not understand the other.
+    const remote = own.isFirst ? "" : `remote ${other.underlay} port 10000;`;
     const config = `
 mode tap;
 drop capabilities no;
@@ -112,7 +114,7 @@ method "salsa2012+umac";
 mtu 1406;
 bind ${own.underlay}:10000;
 secret "${secret}";
-peer "other" { key "${key}"; remote ${other.underlay} port 10000; }
+peer "other" { key "${key}"; ${remote} }
 `;
     await write(host, `${ROOT}/fastd.conf`, config);
     return ["fastd", "-c", `${ROOT}/fastd.conf`];
@@ -156,23 +158,27 @@ export function missing({ programs }: Userspace): string | undefined {
   return absent.length === 0 ? undefined : `${absent.join(", ")} not installed: bash packaging/setup.sh bench`;
 }
 
-/** Starts it on both hosts and waits until they reach each other through it. */
+/** Starts it on both hosts and waits until they reach each other through it. @throws {Error} they do not; it is stopped again */
 export async function userspacePath(of: Userspace, hosts: readonly [Host, Host], ends: readonly [End, End]): Promise<Path> {
   const [from, to] = hosts;
   const [first, second] = ends;
   const commands = [await of.setUp(from, first, second), await of.setUp(to, second, first)] as const;
-  const running = [from.background(commands[0]), to.background(commands[1])];
+  await using undo = new AsyncDisposableStack();
+  const running = [undo.use(from.background(commands[0])), undo.use(to.background(commands[1]))];
+  const said = () => running.map(({ stdout, stderr }) => `${stdout}\n${stderr}`.trim().slice(-1_500)).join("\n---\n");
   const { bareLink } = of;
   if (bareLink !== undefined) {
     for (const [host, { inside }] of [
       [from, first],
       [to, second],
     ] as const) {
-      await waitFor(`link ${bareLink}`, async () => (await host.run(["ip", "link", "set", bareLink, "up"])).code === 0);
+      const isUp = async () => (await host.run(["ip", "link", "set", bareLink, "up"])).code === 0;
+      await waitFor(`link ${bareLink}`, isUp, { show: said });
       await host.must(["ip", "address", "add", `${inside}/${INSIDE_BITS}`, "dev", bareLink]);
     }
   }
-  if (await from.reaches(second.inside, 15_000)) return { from, to, address: second.inside };
-  const said = running.map(({ stdout, stderr }) => `${stdout}\n${stderr}`.slice(-1_500)).join("\n---\n");
-  throw new Error(`${of.name} does not connect two hosts: ${said}`);
+  if (!(await from.reaches(second.inside, 15_000)))
+    throw new Error(`no answer through it within 15 s; both ends said:\n${said()}`);
+  undo.move();
+  return { from, to, address: second.inside };
 }

@@ -62,8 +62,7 @@ export class Cutter {
     const start = at + offset;
     const ip = start + ipAt;
     const transport = start + transportAt;
-    const from = this.#bytes;
-    if (offset > 0) for (let i = 0; i < headerBytes; i++) bytes[start + i] = from[i]!; // below headerBytes
+    if (offset > 0) this.#copyHeaders(view, bytes, start, headerBytes);
     const packetBytes = headerBytes - ipAt + payload;
     if (isIpv6) view.setUint16(ip + IPV6_AT.length, packetBytes - 40);
     else {
@@ -82,5 +81,12 @@ export class Cutter {
     view.setUint32(transport + TCP_AT.sequence, this.#sequence + offset);
     view.setUint8(transport + TCP_AT.flags, flags);
     return start;
+  }
+
+  /** Four bytes at a time; a call to C would take longer for so few. */
+  #copyHeaders(view: DataView, bytes: Uint8Array, into: number, length: number): void {
+    let i = 0;
+    for (; i + 4 <= length; i += 4) view.setUint32(into + i, this.#headers.getUint32(i));
+    for (; i < length; i++) bytes[into + i] = this.#bytes[i]!; // below length
   }
 }

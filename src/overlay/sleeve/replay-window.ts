@@ -4,6 +4,7 @@
 
 export const WINDOW_BITS = 8192;
 const WORD_BITS = 32;
+/** A power of two, as WORD_BITS is: counters are doubles to the engine, and of a double `%` is a call where `&` is none. */
 const WORDS = WINDOW_BITS / WORD_BITS;
 
 export class ReplayWindow {
@@ -16,8 +17,8 @@ export class ReplayWindow {
     if (counter > this.#top) return true;
     // One word is always being refilled, so the window is that much narrower.
     if (this.#top - counter >= WINDOW_BITS - WORD_BITS) return false;
-    const word = Math.floor(counter / WORD_BITS) % WORDS;
-    return (this.#seen[word]! & (1 << (counter % WORD_BITS))) === 0; // word < WORDS
+    const word = Math.floor(counter / WORD_BITS) & (WORDS - 1);
+    return (this.#seen[word]! & (1 << (counter & (WORD_BITS - 1)))) === 0; // word < WORDS
   }
 
   /** It was authentic. True: none was larger. */
@@ -27,10 +28,10 @@ export class ReplayWindow {
     if (isNewest) {
       const before = Math.floor(Math.max(0, this.#top) / WORD_BITS);
       const fresh = Math.min(WORDS, word - before);
-      for (let i = 1; i <= fresh; i++) this.#seen[(before + i) % WORDS] = 0;
+      for (let i = 1; i <= fresh; i++) this.#seen[(before + i) & (WORDS - 1)] = 0;
       this.#top = counter;
     }
-    this.#seen[word % WORDS]! |= 1 << (counter % WORD_BITS);
+    this.#seen[word & (WORDS - 1)]! |= 1 << (counter & (WORD_BITS - 1));
     return isNewest;
   }
 }
