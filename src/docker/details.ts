@@ -17,6 +17,8 @@ export interface ContainerDetails {
   readonly extraHosts: readonly string[];
   /** The file on this host behind its /etc/hosts; empty: none. */
   readonly hostsFile: string;
+  /** What is mounted: the path inside, and the one on this host. */
+  readonly mounts: readonly { readonly inside: string; readonly source: string }[];
 }
 
 export interface ImageConfig {
@@ -47,6 +49,10 @@ export function decodeDetails(answer: unknown): ContainerDetails | undefined {
     entrypoint: texts(config["Entrypoint"]),
     extraHosts: texts(host["ExtraHosts"]),
     hostsFile: text(root["HostsPath"]),
+    mounts: (Array.isArray(root["Mounts"]) ? root["Mounts"] : []).map((mount: unknown) => {
+      const { Destination, Source } = fields(mount);
+      return { inside: text(Destination), source: text(Source) };
+    }),
   };
 }
 

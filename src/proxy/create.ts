@@ -22,6 +22,7 @@ export interface NameServer {
 
 /** Changes `body` in place. Returns what the operator should know.
  *  @param image undefined: Docker does not have it, and will say so @param names undefined: DNS is left alone
+ *  @param inherited where the containers have something mounted whose mounts it takes over, see `volumesFrom`
  *  @throws {UserError} WEAVE_CIDR cannot be read; there is no place for the waiter */
 export function planCreate(
   body: JsonText,
@@ -29,6 +30,7 @@ export function planCreate(
   image: ImageConfig | undefined,
   names: NameServer | undefined,
   rules: CreateRules,
+  inherited: readonly string[] = [],
 ): readonly string[] {
   const environment = mergedEnvironment(image?.environment ?? [], texts(body.get("Env")));
   const wanted = wantedAddresses(text(body.get("HostConfig", "NetworkMode")), environment, rules);
@@ -41,10 +43,16 @@ export function planCreate(
     return [];
   }
   if (command.entrypoint.length + command.arguments.length === 0) return []; // Docker says so itself
-  const place = freePlace([...mountsOf(body, ["HostConfig"], rules.waiterFolder), ...placesOf(body, image, command)]);
+  const mounts = [...mountsOf(body, ["HostConfig"], rules.waiterFolder), ...inherited];
+  const place = freePlace([...mounts, ...placesOf(body, image, command)]);
   setCommand(body, [waiterIn(place), ...command.entrypoint], command.arguments);
   mountWaiter(body, rules.waiterFolder, place);
   return names ? setNames(body, name, names, rules.hostname) : [];
+}
+
+/** Names of the containers whose mounts it takes over. */
+export function volumesFrom(body: JsonText): readonly string[] {
+  return texts(body.get("HostConfig", "VolumesFrom")).map((word) => word.split(":")[0] ?? word);
 }
 
 /** Puts the waiter's folder at `place`, into the host configuration that stands at `host`. @throws {UserError} something else is to be mounted there */

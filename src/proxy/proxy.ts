@@ -4,7 +4,7 @@ import type { AttachmentView } from "../attach/attacher.ts";
 import type { ImageConfig } from "../docker/details.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Interception } from "./connection.ts";
-import { type CreateRules, mountWaiter, type NameServer, planCreate } from "./create.ts";
+import { type CreateRules, mountWaiter, type NameServer, planCreate, volumesFrom } from "./create.ts";
 import type { RequestHead } from "./head.ts";
 import { rewriteInspect } from "./inspect.ts";
 import { JsonText } from "./json-text.ts";
@@ -61,10 +61,18 @@ export class DockerProxy {
     const image = typeof imageName === "string" && imageName !== "" ? await this.#ports.image(imageName) : undefined;
     if (!image) return undefined; // Docker says so, and its client fetches it and asks again
     const before = body.text;
-    for (const warning of planCreate(body, name, image, this.#ports.nameServer(), this.#options)) {
+    const inherited = await this.#mountsOf(volumesFrom(body));
+    for (const warning of planCreate(body, name, image, this.#ports.nameServer(), this.#options, inherited)) {
       this.#ports.log.warn("container is created without a name", { container: name, reason: warning });
     }
     return body.text === before ? undefined : body.text;
+  }
+
+  /** Where these containers have something mounted, ours left out. */
+  async #mountsOf(words: readonly string[]): Promise<readonly string[]> {
+    const found = await Promise.all(words.map((word) => this.#ports.details(word)));
+    const mounts = found.flatMap((details) => details?.mounts ?? []);
+    return mounts.filter(({ source }) => source !== this.#options.waiterFolder).map(({ inside }) => inside);
   }
 
   #start(word: string): Interception {

@@ -5,7 +5,7 @@ import { composeMissing, differences, makeComposeImages, type Outcomes, runCompo
 import { ProxyWorld } from "../lab/proxy/world.ts";
 
 const DEADLINE_MS = 3_600_000;
-/** Without these neither a compose file's checks nor what needs the hub is run: nothing of them reaches a container. */
+/** All that speak to a daemon. */
 const ALL = ["tests/integration", "tests/acceptance/cli_test.py"];
 
 /** What is on the network has something of weave's, and these tests expect to find nothing but their own. */

@@ -122,8 +122,12 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
 
     // Who has something of its own at /w keeps it.
     await world.must(["run", "--rm", "-v", "own:/w", IMAGE, "sh", "-c", "ip link show ethwe >/w/data"]);
-    const shown = await run("-v", "own:/w:ro", IMAGE, "sh", "-c", "cat /w/data; ls /weave-wait; ip link show ethwe");
-    expect(shown).toMatch(/^0 .*ethwe.*\n.*\nw\n.*ethwe.*UP/);
+    const look = [IMAGE, "sh", "-c", "cat /w/data; ls /weave-wait; ip link show ethwe"];
+    const seen = /^0 .*ethwe.*\n.*\nw\n.*ethwe.*UP/;
+    expect(await run("-v", "own:/w:ro", ...look)).toMatch(seen);
+    await world.must(["create", "--name", "holder", "-v", "own:/w", IMAGE, "true"]);
+    expect(await run("--volumes-from", "holder:ro", ...look)).toMatch(seen);
+    await remove("holder");
     await world.must(["volume", "rm", "own"]);
 
     // An image of such a container waits once, and not at all where nothing would end the wait.
