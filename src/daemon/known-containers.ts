@@ -2,17 +2,27 @@
 // Which containers Docker has, running or not: those that stopped may come back, whether in a second or after the host was off for a day.
 import type { DockerClient } from "../docker/client.ts";
 import type { ContainerEvent } from "../docker/decode.ts";
+import type { Clock, Instant } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 
+/** A Docker that has not answered by then is not there, and ids are those of Podman, which does not tell who has gone. */
+const PATIENCE_MS = 600_000;
 const ID = /^[0-9a-f]{64}$/;
 
 export class KnownContainers {
   /** undefined: Docker has not told yet. */
   #ids: Set<string> | undefined;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #startedAt: Instant;
+
+  constructor(clock: Pick<Clock, "now">) {
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+  }
 
   /** Also of what is no container's id: false. Until Docker has told, every container may be one of its own. */
   has(id: string): boolean {
-    return ID.test(id) && (this.#ids?.has(id) ?? true);
+    return ID.test(id) && (this.#ids?.has(id) ?? this.#clock.now() - this.#startedAt < PATIENCE_MS);
   }
 
   async look(docker: Pick<DockerClient, "containers">): Promise<void> {

@@ -155,7 +155,7 @@ async function build(
   const bridge = owned.use(new HostBridge({ bridge: config.weaveBridge, log }));
   const range = chooseRange(config, store, bridge, log);
   const describe = (owner: string): string => attachments.attacher.list().find((one) => one.owner === owner)?.name ?? owner;
-  const known = new KnownContainers();
+  const known = new KnownContainers(clock);
   const mayReturn = ({ owner, address }: Lease): boolean => known.has(owner) || plugin?.mayReturn(toIp(address)) === true;
   const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe, mayReturn });
   if (ipam) owned.use(ipam.allocator);
