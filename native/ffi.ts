@@ -229,8 +229,9 @@ function openLoader(): Symbols<typeof LOADER> {
   try {
     return dlopen("libc.so.6", LOADER).symbols;
   } catch (thrown) {
-    if (isForbiddenToCompile(thrown)) throw new Error(NO_COMPILER, { cause: thrown });
-    return dlopen("libdl.so.2", LOADER).symbols; // where they were before glibc 2.34
+    if (isForbiddenToCompile(thrown)) throw new Error(NO_COMPILER, { cause: thrown }); // a TypeError too
+    if (thrown instanceof TypeError) return dlopen("libdl.so.2", LOADER).symbols; // where they were before glibc 2.34
+    throw thrown;
   }
 }
 

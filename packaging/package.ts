@@ -74,10 +74,12 @@ function stage(root: string, { version, documents, executable, libbpf }: Job): v
   for (const name of ["README.md", "CHANGELOG.md"]) putCopy(root, `usr/share/doc/weave/${name}`, name);
 }
 
+const MAINTAINER = "weave developers <developers@weave.example>";
+
 /** deb-changelog(5) wants one entry per version; what has changed stands in ours. */
 function debianChangelog({ version, epoch }: Job): string {
   const date = new Date(epoch * 1_000).toUTCString().replace("GMT", "+0000");
-  return `weave (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- weave developers <developers@weave.example>  ${date}\n`;
+  return `weave (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${MAINTAINER}  ${date}\n`;
 }
 
 function deb(job: Job): string {
@@ -116,7 +118,12 @@ function rpm(job: Job): string {
   const files = run(["find", root, "-type", "f", "-printf", "/%P\n"]).trim().split("\n").sort();
   const listed = files.map((file) => (file.startsWith("/etc/") ? `%config(noreplace) %attr(0600,root,root) ${file}` : file));
   const spec = join(job.scratch, "weave.spec");
-  const filled = readFileSync("packaging/rpm/weave.spec", "utf8").replace("@VERSION@", job.version).replace("@STAGE@", root);
+  const [weekday, day, month, year] = new Date(job.epoch * 1_000).toUTCString().replace(",", "").split(" ");
+  const filled = readFileSync("packaging/rpm/weave.spec", "utf8")
+    .replaceAll("@VERSION@", job.version)
+    .replaceAll("@MAINTAINER@", MAINTAINER)
+    .replace("@DATE@", `${weekday} ${month} ${day} ${year}`)
+    .replace("@STAGE@", root);
   writeFileSync(
     spec,
     filled.replace("@FILES@", ["%defattr(-,root,root)", ...OWN_DIRECTORIES.map((path) => `%dir ${path}`), ...listed].join("\n")),

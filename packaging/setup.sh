@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns|…]`, without a word: build and test. `hosts` and
-# `vm` are part of `test`, but where they cannot be had only their tests are skipped. So are `debian13` and `ubuntu2204`; `debian11` and `ubuntu2404` are not. `bench` and `dns`: what the sleeve and the name server are compared with.
+# Brings what a job needs on this machine: `setup.sh [run|build|package|test|demo|hosts|vm|bench|dns|…]`, without a word: build and test. `hosts`,
+# `vm`, `vm-arm64`, `compose`, `debian13` and `ubuntu2204` are part of `test`, but where they cannot be had only their tests are skipped; `debian11` and
+# `ubuntu2404` are not. `bench` and `dns`: what the sleeve and the name server are compared with.
 # Asks the machine for commands, headers and shared objects, not for packages, so it is quick and installs only what is
 # missing, with apt. Names of packages differ between releases: each need lists candidates, the first one on offer wins.
 set -euo pipefail
@@ -77,6 +78,13 @@ readonly VM_ARM64=(
   "cmd mmdebstrap mmdebstrap"
   "file /sbin/depmod kmod"
 )
+# What Compose 1.29 and its tests are written with.
+readonly PYTHON=/usr/lib/python3/dist-packages
+readonly COMPOSE=(
+  "file $PYTHON/compose docker-compose"
+  "file $PYTHON/pytest python3-pytest"
+  "file $PYTHON/ddt.py python3-ddt"
+)
 readonly BENCH=(
   "cmd tincd tinc"
   "cmd nebula nebula"
@@ -91,7 +99,7 @@ readonly DNS=(
   "cmd unbound unbound"
   "cmd dnsperf dnsperf"
 )
-readonly VM_DIRECTORY=dist/vm ARM64_VM_DIRECTORY=dist/vm-arm64 HOST_ARCHIVE=dist/hosts/base.tar DOCKER_HOST_ARCHIVE=dist/hosts/docker.tar
+readonly VM_DIRECTORY=dist/vm ARM64_VM_DIRECTORY=dist/vm-arm64 HOST_ARCHIVE=dist/hosts/base.tar SERVICES_HOST_ARCHIVE=dist/hosts/services.tar
 readonly RESOLVED_DIRECTORY=dist/resolved
 
 needs=()
@@ -105,10 +113,11 @@ case "$job" in
   hosts | debian11 | debian13 | ubuntu2204 | ubuntu2404) needs=("${HOSTS[@]}") ;;
   vm) needs=("${VM[@]}") ;;
   vm-arm64) needs=("${VM_ARM64[@]}") ;;
+  compose) needs=("${COMPOSE[@]}") ;;
   bench) needs=("${BENCH[@]}") ;;
   dns) needs=("${DNS[@]}") ;;
   *)
-    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, vm-arm64, bench or dns" >&2
+    echo "setup: unknown job '$job'; use run, build, package, libbpf, test, demo, hosts, debian11, debian13, ubuntu2204, ubuntu2404, vm, vm-arm64, compose, bench or dns" >&2
     exit 2
     ;;
 esac
@@ -225,14 +234,14 @@ fetch_arm64() {
 }
 
 # Small Debians with systemd and the libraries of weave, which the tests boot as hosts: an archive each of a root file system. The one with Docker,
-# which starts only when a test wants it, is twice as large, so the others need not unpack it.
+# firewalld and ufw, which start only when a test wants them, is twice as large, so the others need not unpack it.
 make_hosts() {
   local include=systemd,systemd-sysv,dbus,udev,iproute2,libpcap0.8,libsodium23,libbpf1,libnftables1,nftables,iputils-ping,procps,kmod
   make_host "$HOST_ARCHIVE" bookworm --include="$include"
   # The image for containers is busybox; Docker gets it by `docker import`.
   # shellcheck disable=SC2016 # $1 is the root of the new system, which mmdebstrap fills in
-  make_host "$DOCKER_HOST_ARCHIVE" bookworm --include="$include,docker.io,iptables,busybox-static" \
-    --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service' \
+  make_host "$SERVICES_HOST_ARCHIVE" bookworm --include="$include,docker.io,iptables,firewalld,ufw,busybox-static" \
+    --customize-hook='chroot "$1" systemctl disable --quiet docker.service docker.socket containerd.service firewalld.service ufw.service' \
     --customize-hook='image="$1/usr/share/weave-test/image" && mkdir -p "$image/bin" "$image/tmp" && cp "$1/bin/busybox" "$image/bin/" &&
       chroot "$1" busybox --list | while read -r name; do [ -e "$image/bin/$name" ] || ln -s busybox "$image/bin/$name"; done'
 }
@@ -297,19 +306,61 @@ fetch_resolved() {
   mv "$work" "$RESOLVED_DIRECTORY"
 }
 
+# An emulator for programs of the other machine. Unpacked, not installed: installed it would change how this machine runs programs.
+fetch_emulator() {
+  local other=aarch64
+  [[ "$(uname -m)" != aarch64 ]] || other=x86_64
+  [[ ! -e "dist/qemu/qemu-$other-static" ]] || return 0
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 1
+  local work=dist/qemu.new
+  rm -rf "$work"
+  mkdir -p "$work"
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root qemu-user-static >&2 &&
+    dpkg-deb --fsys-tarfile qemu-user-static_*.deb | tar -x --strip-components=3 "./usr/bin/qemu-$other-static" && rm qemu-user-static_*.deb) || return 1
+  rm -rf dist/qemu
+  mv "$work" dist/qemu
+}
+
+# The tests of Compose 1.29, from the source of the package that is installed. They are not installed by any package.
+fetch_compose() {
+  [[ ! -e dist/compose ]] || return 0
+  local work=dist/compose.new list
+  rm -rf "$work"
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/compose"
+  # The machine's own places, asked for sources, with an index of their own: the machine's settings stay as they are.
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [[ ! -e "$list" ]] || sed 's/^deb /deb-src /' "$list" >"$work/parts/$(basename "$list").list"
+  done
+  for list in /etc/apt/sources.list.d/*.sources; do
+    [[ ! -e "$list" ]] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$work/parts/$(basename "$list")"
+  done
+  (
+    cd "$work"
+    apt=(apt-get -qq -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$PWD/parts" -o "Dir::State::Lists=$PWD/lists"
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
+    "${apt[@]}" update >&2 && "${apt[@]}" source --download-only --tar-only docker-compose >&2 &&
+      tar -xf docker-compose_1.29.*.orig.tar.* -C compose --strip-components=1 --wildcards '*/LICENSE' '*/compose/*' '*/tests/*'
+  ) || return 1
+  mv "$work/compose" dist/compose
+  rm -rf "$work"
+}
+
 # What the job needs beside packages.
 finish() {
   case "$job" in
     vm) fetch_kernel ;;
     vm-arm64) fetch_arm64 ;;
+    compose) fetch_compose || fail "the tests of Compose could not be fetched" ;;
     hosts) make_hosts ;;
     libbpf) fetch_libbpf ;;
     package) bash packaging/setup.sh libbpf ;;
     test | all)
       fetch_resolved || echo "setup: the test with systemd-resolved will be skipped" >&2
+      fetch_emulator || echo "setup: the waiter for the other machine will not be tested" >&2
       [[ "$(uname -m)" != x86_64 ]] || bash packaging/setup.sh vm || echo "setup: the tests in virtual machines will be skipped" >&2
       bash packaging/setup.sh vm-arm64 || echo "setup: the test in a virtual machine of arm64 will be skipped" >&2
       bash packaging/setup.sh libbpf || echo "setup: packages will have the libbpf of this machine, or cannot be made" >&2
+      bash packaging/setup.sh compose || echo "setup: Compose's tests will be skipped" >&2
       bash packaging/setup.sh hosts || echo "setup: the tests on hosts with systemd will be skipped" >&2
       bash packaging/setup.sh debian13 || echo "setup: the test on Debian 13 will be skipped" >&2
       timeout 300 bash packaging/setup.sh ubuntu2204 || echo "setup: the test on Ubuntu 22.04 will be skipped" >&2

@@ -164,14 +164,20 @@ machine_file() {
 export -f machine_file
 export own_machine built
 
-# The lab mostly waits, so two files run beside each other; not those which need all of the machine, nor hosts with systemd and the virtual machine.
+# One file after the other.
+in_turn() {
+  local file
+  while IFS= read -r file; do machine_file "$file"; done
+}
+
+# The lab mostly waits, so two files run beside each other, but not those which need all of the machine. Hosts with systemd wait too, while
+# the virtual machine computes, so each kind is a queue of its own.
 readonly ALONE='^test/lab/(twenty|restart|ipam-lasting)\.test\.ts$'
 kinds="lab" files_of "$@" | grep -Ev "$ALONE" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'machine_file "$1"' _ '{}'
-while IFS= read -r file; do machine_file "$file"; done < <(
-  kinds="lab" files_of "$@" | grep -E "$ALONE"
-  kinds="hosts" files_of "$@"
-  kinds="vm" files_of "$@"
-)
+kinds="lab" files_of "$@" | grep -E "$ALONE" | in_turn
+kinds="hosts" files_of "$@" | in_turn &
+kinds="vm" files_of "$@" | in_turn &
+wait
 
 step "nothing is left behind" bun test/support/leftovers.ts after "$results/leftovers.json"
 

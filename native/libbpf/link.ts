@@ -14,6 +14,7 @@ export const LINK_INFO = { size: 24, type: 0, id: 4, programId: 8, ifindex: 16, 
 // enum bpf_attach_type; libbpf 1.1 has no name for them yet
 const BPF_TCX_INGRESS = 46;
 const BPF_TCX_EGRESS = 47;
+const NO_IFINDEX = 0x7fff_ffff;
 
 export type Direction = "ingress" | "egress";
 
@@ -23,11 +24,10 @@ export interface TcxState {
   readonly programId: number;
 }
 
-/** Whether the kernel has TCX: tried on `ifindex` with a program that is not kept. @throws {SystemError} another failure than "unknown" */
-export function hasTcx(program: Program, ifindex: number): boolean {
-  const fd = attemptedCall(() => libbpf().symbols.bpf_link_create(program.fd, ifindex, BPF_TCX_EGRESS, null));
-  if (fd >= 0) close(fd);
-  return fd >= 0 || fd === -ERRNO.EBUSY;
+/** Whether the kernel has TCX: it looks for the device only after it has understood what is to be attached (EINVAL where it does not), so
+ *  one that cannot exist tells, without the grace periods that attaching and detaching cost. `link_create` in kernel/bpf/syscall.c */
+export function hasTcx(program: Program): boolean {
+  return attemptedCall(() => libbpf().symbols.bpf_link_create(program.fd, NO_IFINDEX, BPF_TCX_EGRESS, null)) === -ERRNO.ENODEV;
 }
 
 /** What is pinned at `path`; undefined when nothing is. @throws {SystemError} */

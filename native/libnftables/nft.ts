@@ -7,6 +7,7 @@ import { libnftables } from "./symbols.ts";
 
 const NFT_CTX_DEFAULT = 0;
 const NFT_CTX_OUTPUT_STATELESS = 1 << 2; // counters and timeouts are left out of listings
+const NFT_CTX_OUTPUT_JSON = 1 << 4; // libnftables-json(5)
 const OUTPUT_LIMIT = 16 * 2 ** 20;
 
 export interface NftAnswer {
@@ -25,8 +26,9 @@ export class Nft implements Disposable {
     this.#context = context;
   }
 
-  /** @throws {MissingLibraryError} libnftables is not installed  @throws {SystemError} EPROTONOSUPPORT: the kernel has no such packet filter */
-  static open(): Nft {
+  /** @param output how listings are written  @throws {MissingLibraryError} libnftables is not installed
+   *  @throws {SystemError} EPROTONOSUPPORT: the kernel has no such packet filter */
+  static open(output: "text" | "json" = "text"): Nft {
     // Asked before the library does, which ends the whole process when it gets no socket (netlink_init_error in its mnl.c).
     NetlinkSocket.open(NETLINK_NETFILTER)[Symbol.dispose]();
     const { symbols: lib } = libnftables();
@@ -34,7 +36,7 @@ export class Nft implements Disposable {
     if (context === null) throw new Error("nft_ctx_new: out of memory");
     lib.nft_ctx_buffer_output(context);
     lib.nft_ctx_buffer_error(context);
-    lib.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_STATELESS);
+    lib.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_STATELESS | (output === "json" ? NFT_CTX_OUTPUT_JSON : 0));
     return new Nft(context);
   }
 

@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sealing and opening many packets where they lie, without a copy or an object for any of them: AES-256-GCM (NIST SP 800-38D) where the CPU
-// helps, ChaCha20-Poly1305 (RFC 8439) everywhere. Both have keys of 32, nonces of 12 and tags of 16 bytes.
+// The packet cipher by libsodium, which every host has: AES-256-GCM where the CPU helps, ChaCha20-Poly1305 everywhere.
 import type { Pointer } from "bun:ffi";
 import { Arena, addressIn, type Block } from "../ffi.ts";
+import { AEAD_KEY_BYTES, AEAD_NONCE_BYTES, AEAD_TAG_BYTES, type AeadName, type PacketCipher } from "../packet-cipher.ts";
 import { requireLength, wipe } from "./memory.ts";
 import { sodium } from "./symbols.ts";
 
-export const AEAD_KEY_BYTES = 32;
-export const AEAD_NONCE_BYTES = 12;
-export const AEAD_TAG_BYTES = 16;
 /** crypto_aead_aes256gcm_state, which C wants at a multiple of 16; 64 keeps it in whole cache lines. */
 const AES_STATE_BYTES = 512;
 const AES_ALIGNMENT = 64;
 
-export type AeadName = "aes256gcm" | "chacha20poly1305";
-
 type Symbols = ReturnType<typeof sodium>;
 
-/** One key, ready for use. The nonce is four zero bytes and a counter of eight bytes, big-endian, kept here: set it before each call. */
-export class PacketCipher implements Disposable {
+export class SodiumCipher implements PacketCipher {
   readonly #encrypt: Symbols["crypto_aead_chacha20poly1305_ietf_encrypt"];
   readonly #decrypt: Symbols["crypto_aead_chacha20poly1305_ietf_decrypt"];
   /** The key, or what AES made of it. */
@@ -46,25 +40,20 @@ export class PacketCipher implements Disposable {
       wipe(copy.bytes);
     }
   }
-  /** Forgets the key. */
   [Symbol.dispose](): void {
     wipe(this.#state.bytes);
   }
 
-  /** `high` and `low` are 32 bits each. */
   setCounter(high: number, low: number): void {
     this.#nonce.view.setUint32(4, high);
     this.#nonce.view.setUint32(8, low);
   }
-  /** Seals `length` bytes at `fromAt`. `intoAt` holds the associated data; sealed bytes and tag go behind it, perhaps over the original. */
   seal(from: Block, fromAt: number, length: number, into: Block, intoAt: number, associatedBytes: number): void {
     const text = addressIn(from, fromAt);
     const associated = addressIn(into, intoAt);
     const sealed = addressIn(into, intoAt + associatedBytes);
     this.#encrypt(sealed, null, text, length, associated, associatedBytes, null, this.#nonceAt, this.#stateAt);
   }
-  /** Opens, in place, `length` bytes and tag behind the associated data at `at`. False: they are not what was sealed; they are zeros now, or
-   *  as they were. */
   open(block: Block, at: number, associatedBytes: number, length: number): boolean {
     if (length < AEAD_TAG_BYTES) return false;
     const text = addressIn(block, at + associatedBytes);

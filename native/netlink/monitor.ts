@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells unasked: changes of links, addresses, routes, rules, neighbours, queueing disciplines, and of its packet filter. A separate, non-blocking socket
+// What the kernel tells unasked: changes of links, addresses, routes, rules, neighbours, queueing disciplines, settings, and of its packet filter. A separate, non-blocking socket
 // that Bun's event loop reads; it belongs to the namespace it was opened in.
 import { connect, type Socket } from "bun";
 import { isSystemError } from "../errno.ts";
@@ -24,6 +24,8 @@ export const RTNLGRP = {
   IPV6_IFADDR: 9,
   IPV6_ROUTE: 11,
   IPV6_RULE: 19,
+  IPV4_NETCONF: 24,
+  IPV6_NETCONF: 25,
 } as const;
 export type MonitorGroup = keyof typeof RTNLGRP;
 /** enum nfnetlink_groups, linux/netfilter/nfnetlink.h */

@@ -22,6 +22,8 @@ export const RTM = {
   NEWQDISC: 36,
   DELQDISC: 37,
   GETQDISC: 38,
+  NEWNETCONF: 80,
+  DELNETCONF: 81,
   NEWNSID: 88,
   GETNSID: 90,
 } as const;

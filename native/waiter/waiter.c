@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first program of a container on the network: waits until its interface is there, then becomes the container's own program. Mounted read-only at /w
-// into containers of any image, so it needs nothing: no C library, no file but /proc/net/route.
+// The first program of a container on the network: waits until its interface is there, then becomes the container's own program. Its folder is mounted
+// read-only into containers of any image, mostly at /w, so it needs nothing: no C library, no file but /proc/net/route.
 //
 //   /w/w PROGRAM [ARGUMENT...]
 //
@@ -110,10 +110,21 @@ static int multicast_is_routed(void) {
   return routed;
 }
 
+static char no_multicast[256]; // path of that file, in the waiter's own folder
+
+static void find_folder(const char *self) {
+  static const char name[] = "nomcast";
+  u64 folder = 0;
+  for (u64 at = 0; self[at]; at++) if (self[at] == '/') folder = at + 1;
+  if (folder + sizeof name > sizeof no_multicast) return;
+  memcpy(no_multicast, self, folder);
+  memcpy(no_multicast + folder, name, sizeof name);
+}
+
 static int is_ready(int fd) {
   struct interface about;
   if (!asks(fd, SIOCGIFFLAGS, &about) || !(about.flags & IFF_UP)) return 0;
-  if (is_there("/w/nomcast") || !asks(fd, SIOCGIFADDR, &about)) return 1;
+  if (is_there(no_multicast) || !asks(fd, SIOCGIFADDR, &about)) return 1;
   return multicast_is_routed();
 }
 
@@ -182,6 +193,7 @@ __attribute__((used, noreturn)) void run(i64 *stack) {
     say("weave: no command specified\n");
     call(EXIT, 127, 0, 0, 0, 0);
   }
+  find_folder(words[0]);
   u64 ending = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14, before = 0; // HUP, INT, QUIT, TERM
   call(SIGPROCMASK, SIG_BLOCK, (i64)&ending, (i64)&before, 8, 0);
   int signals = (int)call(SIGNALFD4, -1, (i64)&ending, 8, O_CLOEXEC, 0);

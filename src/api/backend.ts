@@ -22,6 +22,9 @@ export interface Backend {
   expose(request: ExposeRequest, signal: AbortSignal): Promise<AddressesResponse>;
   /** Takes them back. Idempotent. */
   hide(addresses: readonly string[]): Promise<AddressesResponse>;
+  /** Another bridge of this host becomes part of the network. Idempotent. */
+  joinBridge(name: string): Promise<JoinedBridges>;
+  leaveBridge(name: string): Promise<JoinedBridges>;
   /** Everything attached, the host's own address first; or, with words, what these containers have, in their order. */
   ps(words: readonly string[]): Promise<readonly PsEntry[]>;
   /** This host leaves for good: whatever peers must take over from it is handed over now. */
@@ -50,6 +53,11 @@ export interface Backend {
   reload(): Promise<Reloaded>;
   /** Prometheus text. */
   metrics(): Promise<string>;
+}
+
+/** All other bridges that are part of the network now. */
+export interface JoinedBridges {
+  readonly bridges: readonly string[];
 }
 
 export interface RefusedTarget {

@@ -7,6 +7,7 @@ import type {
   AttachRequest,
   DetachRequest,
   ExposeRequest,
+  JoinedBridges,
   PasswordChange,
   Reloaded,
   RemovedPeer,
@@ -63,6 +64,8 @@ export interface Operations extends DnsOperations, IpamOperations {
   detach: { request: DetachRequest; response: AddressesResponse };
   expose: { request: ExposeRequest; response: AddressesResponse };
   hide: { request: { readonly addresses: readonly string[] }; response: AddressesResponse };
+  joinBridge: { request: { readonly bridge: string }; response: JoinedBridges };
+  leaveBridge: { request: { readonly bridge: string }; response: JoinedBridges };
   ps: { request: { readonly words: readonly string[] }; response: { readonly entries: readonly PsEntry[] } };
   ping: { request: PingRequest; response: PingResponse };
   reload: { request: Empty; response: Reloaded };
@@ -108,6 +111,10 @@ function postJson<Request extends object, Response extends object>(
     parse: ({ body }) => parse(body),
     encode: (body) => ({ body }),
   };
+}
+
+function bridgeOf(body: unknown): { readonly bridge: string } {
+  return { bridge: readText(readFields(body, ["bridge"])["bridge"], "bridge") };
 }
 
 function peersQuery(peers: readonly string[], replace = false): URLSearchParams {
@@ -295,6 +302,8 @@ export const CONTRACT: { readonly [Name in OperationName]: Route<RequestOf<Name>
   hide: postJson("/v1/hide", "Takes addresses from the host", (body) => ({
     addresses: readTexts(readFields(body, ["addresses"])["addresses"], "addresses"),
   })),
+  joinBridge: postJson("/v1/bridges/join", "Makes another bridge of this host a part of the network", bridgeOf),
+  leaveBridge: postJson("/v1/bridges/leave", "Takes it from the network again", bridgeOf),
   ps: {
     ...getJson<ResponseOf<"ps">>("/v1/ps", "What is attached here, or what each `container` has"),
     readOnly: false,

@@ -70,6 +70,8 @@ export function createHandlers(backend: Backend): Handlers {
     detach: (request, signal) => backend.detach(request, signal),
     expose: (request, signal) => backend.expose(request, signal),
     hide: ({ addresses }) => backend.hide(addresses),
+    joinBridge: ({ bridge }) => backend.joinBridge(bridge),
+    leaveBridge: ({ bridge }) => backend.leaveBridge(bridge),
     ps: async ({ words }) => ({ entries: await backend.ps(words) }),
     ping: (request, signal) => backend.ping(request, signal),
     ipAllocate: (query, signal) => backend.ipAllocate(query, signal),

@@ -27,6 +27,16 @@ export function* linkMacs(hostName: string, end: "guest" | "host", address: Ip):
   for (let attempt = 0; ; attempt++) yield localUnicastMac(hash48(`${hostName} ${end} ${address} ${attempt}`));
 }
 
+/** The pair between our bridge and another: our end and the other's. */
+export function bridgePair(hostName: string, bridge: string): Readonly<Record<"near" | "far", { name: string; mac: Mac }>> {
+  const room = LINK_NAME_LENGTH - "vethwebl".length;
+  const suffix = bridge.length <= room ? bridge : hash48(bridge).toString(36).slice(-room);
+  const end = (prefix: string): { name: string; mac: Mac } => {
+    return { name: `${prefix}${suffix}`, mac: localUnicastMac(hash48(`${hostName} ${prefix} ${bridge}`)) };
+  };
+  return { near: end("vethwebl"), far: end("vethwebg") };
+}
+
 /** The first of an endless list that is free. */
 export function firstFree<Item>(candidates: Generator<Item, never>, isTaken: (candidate: Item) => boolean): Item {
   for (;;) {

@@ -138,6 +138,19 @@ export interface AdoptedPort {
   readonly guest: GuestLink;
 }
 
+/** Pairs between our bridge and other bridges of the host, known by the other's name. */
+export interface BridgeJoints {
+  /** @throws {UserError} not-found, bad-request: it is not another bridge of this host */
+  check(name: string): void;
+  /** Our end; undefined: there is no pair. */
+  port(name: string): { readonly ifindex: number; readonly mac: Mac } | undefined;
+  /** The pair exists, each end on its bridge, and is on. `guard` is called with the index of our end before a frame can pass.
+   *  Returns what was changed. @throws {UserError} not-found: the bridge is away */
+  ensure(name: string, guard: (ifindex: number) => void): readonly string[];
+  /** Nothing happens when it is gone already. */
+  remove(name: string): void;
+}
+
 /** The switch's view of a bridge port. */
 export interface SwitchPorts {
   /** The port's frames are checked against these; called again when they change, and by every repair. */

@@ -23,6 +23,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./attach.ts")).attach,
   },
   detach: { summary: "take addresses, or all, from it again", load: async () => (await import("./detach.ts")).detach },
+  "attach-bridge": {
+    summary: "join another bridge of this host to the network",
+    load: async () => (await import("./attach-bridge.ts")).attachBridge,
+  },
   expose: { summary: "give this host itself addresses on the network", load: async () => (await import("./expose.ts")).expose },
   hide: { summary: "take addresses from this host again", load: async () => (await import("./hide.ts")).hide },
   prime: { summary: "wait until addresses can be allocated", load: async () => (await import("./prime.ts")).prime },
@@ -94,5 +98,4 @@ export const REMOVED: Readonly<Record<string, string>> = {
 export const NOT_YET: Readonly<Record<string, { readonly service: string; readonly exit: number }>> = {
   setup: { service: "the CNI plugin", exit: EXIT.failed },
   "setup-cni": { service: "the CNI plugin", exit: EXIT.failed },
-  "attach-bridge": { service: "joining of bridges", exit: EXIT.failed },
 };

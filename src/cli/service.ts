@@ -7,7 +7,7 @@ import type { Health } from "../api/status.ts";
 import type { DaemonConfig } from "../config/load.ts";
 import { OPTIONS } from "../config/options.ts";
 import { isRunning, listenerOf, type ProcessRef, selfCommand, signalProcess, startDetached } from "../host/process.ts";
-import { isSystemdBooted, isUnitInstalled, startUnit, stopUnit, unitLog, unitState } from "../host/systemd.ts";
+import { isSystemdBooted, isUnitInstalled, startUnit, stopUnit, unitLog, unitProperty, unitState } from "../host/systemd.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import type { Cli } from "./context.ts";
 import { until } from "./wait.ts";
@@ -71,7 +71,10 @@ export async function startDaemon(cli: Cli, config: DaemonConfig): Promise<Healt
     await stopUnit(UNIT); // or it would be tried again and again
     throw await didNotStart(cli, failure.replaceAll(/\s*\n\s*/g, " "), await unitLog(UNIT, SHOWN_LINES), `journalctl -u ${UNIT}`);
   }
-  return await untilReady(cli, () => undefined, `journalctl -u ${UNIT}`);
+  const health = await untilReady(cli, () => undefined, `journalctl -u ${UNIT}`);
+  if ((await unitProperty(UNIT, "UnitFileState")) === "disabled")
+    cli.err("weave launch: it is not started at the next boot; for that: systemctl enable weave\n");
+  return health;
 }
 
 function usesSystemd(): boolean {

@@ -11,6 +11,7 @@ import { OPTION_KEYS, OPTIONS, type OptionKey } from "./options.ts";
 import { readTextFile } from "./text-file.ts";
 
 const FORMAT_VERSION = 1;
+const NEWER = "install that version again, or run 'weave launch' with all its options again; it writes the file anew";
 
 export interface LaunchFile {
   /** Random, new at each launch. */
@@ -47,6 +48,8 @@ export function parseLaunchFile(text: string, path: string): LaunchFile {
     damaged(`it is not JSON: ${errorText(thrown)}`);
   }
   const file = isRecord(root) ? root : damaged("it is not a JSON object");
+  if (Number(file["version"]) > FORMAT_VERSION)
+    damaged(`it was written by a newer weave (version ${file["version"]}, this one knows ${FORMAT_VERSION})`, NEWER);
   if (file["version"] !== FORMAT_VERSION) damaged(`it has version ${JSON.stringify(file["version"])}, not ${FORMAT_VERSION}`);
   for (const key of Object.keys(file)) if (!/^(version|launchId|peers|options)$/.test(key)) damaged(`unknown key '${key}'`);
   const { launchId, peers = [], options = {} } = file;
@@ -55,7 +58,7 @@ export function parseLaunchFile(text: string, path: string): LaunchFile {
   if (!isRecord(options)) return damaged("'options' is not an object");
   const read: Partial<Record<OptionKey, readonly string[]>> = {};
   for (const [key, value] of Object.entries(options)) {
-    if (!isOptionKey(key)) return damaged(`unknown option '${key}'`, didYouMean(key, OPTION_KEYS));
+    if (!isOptionKey(key)) return damaged(`unknown option '${key}'`, didYouMean(key, OPTION_KEYS) || NEWER);
     read[key] = textsOf(value, OPTIONS[key].kind) ?? damaged(`option '${key}' is not ${wantedKind(key)}`);
   }
   return { launchId, peers, options: read };

@@ -19,8 +19,8 @@ export interface DaemonConfig extends Options {
   /** Which `launch` wrote launch.json; without one, which peers weave.toml names; empty without either. It changes at each launch and stays over
    *  restarts: a restart keeps the targets that `connect` and `forget` have left, a launch starts with its own. */
   readonly launchId: string;
-  /** Those of a flag win over launch.json also after `weave password` has changed that. */
-  readonly passwordsFrom: Origin;
+  /** Passwords of a flag win over launch.json also after `weave password` has changed that. */
+  readonly origins: Readonly<Record<OptionKey, Origin>>;
 }
 
 export interface Sources {
@@ -49,6 +49,7 @@ export function loadConfig(sources: Sources): Loaded {
     [values[key], origins[key]] = pick(option, key, sources);
   }
   const options = values as Options; // every key was just filled in from its own option
+  const from = origins as DaemonConfig["origins"]; // and so was this
   const nickname = options.nickname === "" ? sources.hostname : options.nickname;
   const stored = sources.file ?? sources.administrators;
   const peers = (sources.peers.length > 0 ? sources.peers : (stored?.peers ?? [])).map(readPeer);
@@ -57,10 +58,10 @@ export function loadConfig(sources: Sources): Loaded {
     nickname,
     peers,
     launchId: sources.file?.launchId ?? sources.administrators?.peersId ?? "",
-    passwordsFrom: origins.passwords ?? "default",
+    origins: from,
   };
   checkTogether(config);
-  return { config, origins: origins as Loaded["origins"] };
+  return { config, origins: from };
 }
 
 function pick(
@@ -105,9 +106,11 @@ function checkTogether({ resume, peers }: DaemonConfig): void {
   throw new UserError("bad-request", "--resume and peers exclude each other", "--resume connects to the peers of the last time");
 }
 
-/** Effective options for people: texts, numbers and booleans, secrets masked. */
-export function shownConfig(config: DaemonConfig): Record<string, string | number | boolean | readonly string[]> {
-  const shown: Record<string, string | number | boolean | readonly string[]> = {};
+type Shown = string | number | boolean | readonly string[];
+
+/** Effective options for people: texts, numbers and booleans, secrets masked; `origins`: where each comes from that has not its default. */
+export function shownConfig(config: DaemonConfig): Record<string, Shown | Readonly<Record<string, Origin>>> {
+  const shown: Record<string, Shown> = {};
   for (const key of OPTION_KEYS) {
     const option = OPTIONS[key] as Option<unknown>;
     const texts = option.format(config[key]).map((text) => (option.secret ? "********" : text));
@@ -115,7 +118,8 @@ export function shownConfig(config: DaemonConfig): Record<string, string | numbe
     if (option.kind === "list") shown[key] = texts;
     else shown[key] = typeof value === "number" || typeof value === "boolean" ? value : (texts[0] ?? "");
   }
-  return { ...shown, peers: config.peers };
+  const origins = Object.fromEntries(Object.entries(config.origins).filter(([, origin]) => origin !== "default"));
+  return { ...shown, peers: config.peers, origins };
 }
 
 /** What differs from the defaults as one would type it, secrets masked: `--port 7000 --no-discovery host1`; for the log. */

@@ -109,9 +109,8 @@ export class AddressBook implements Addresses {
     }
   }
 
-  /** Makes leases and `holdings` agree: what is in use gets a lease, a lease that nothing has used in two looks ends. Returns what ended.
-   *  @param runs whether a container runs, as far as one can tell */
-  async reconcile(holdings: readonly Holding[], runs: (container: string) => Promise<boolean>): Promise<readonly Ip[]> {
+  /** What is in use gets a lease. Returns all that is in use. */
+  adopt(holdings: readonly Holding[]): Set<number> {
     const used = new Set<number>();
     for (const { owner, cidr } of holdings) {
       const place = this.#numberOf(cidr.address);
@@ -122,6 +121,13 @@ export class AddressBook implements Addresses {
       const prefixLength = place.family === "v6" ? Math.max(1, cidr.prefixLength - 96) : cidr.prefixLength;
       this.#allocator.adopt({ ...place, owner: lease?.owner ?? owner, prefixLength: Math.min(32, prefixLength), via: "attach" });
     }
+    return used;
+  }
+
+  /** Makes leases and `holdings` agree: what is in use gets a lease, a lease that nothing has used in two looks ends. Returns what ended.
+   *  @param runs whether a container runs, as far as one can tell */
+  async reconcile(holdings: readonly Holding[], runs: (container: string) => Promise<boolean>): Promise<readonly Ip[]> {
+    const used = this.adopt(holdings);
     for (const owner of this.#claiming) for (const { address } of this.#allocator.leasesOf(owner)) used.add(address);
     const idle: Lease[] = [];
     for (const lease of this.#allocator.leases()) {

@@ -2,11 +2,13 @@
 // The use cases of containers and of the host's own addresses, joined to this machine's edges.
 import { existsSync } from "node:fs";
 import { Attacher } from "../attach/attacher.ts";
+import { JoinedBridges, type JoinedBridgesPorts } from "../attach/joined-bridges.ts";
 import type { Addresses, ContainerNames, ContainerRuntime, Plumber, SwitchPorts } from "../attach/ports.ts";
 import { Runtimes } from "../attach/runtimes.ts";
 import { DockerClient } from "../docker/client.ts";
 import { parseDockerEndpoint } from "../docker/endpoint.ts";
 import { Exposer } from "../expose/exposer.ts";
+import { HostBridgeJoints } from "../host/bridge-joint.ts";
 import { Containerd } from "../host/containerd.ts";
 import { Machines } from "../host/machines.ts";
 import { NftFirewall } from "../host/nft.ts";
@@ -22,6 +24,7 @@ import type { KernelPlane } from "./kernel-plane.ts";
 export interface AttachmentParts extends Disposable {
   readonly attacher: Attacher;
   readonly exposer: Exposer;
+  readonly bridges: JoinedBridges;
   /** undefined: this daemon runs without Docker. */
   readonly docker: DockerClient | undefined;
   readonly runtime: ContainerRuntime;
@@ -79,10 +82,17 @@ export function createAttachments(
     holderOf: (ip) => attacher.holderOf(ip),
     log,
   });
+  const bridges = new JoinedBridges({
+    journal: joinedBridges(store),
+    joints: new HostBridgeJoints(kernel.links, options.bridge, options.hostName),
+    switchPorts: switches,
+    log,
+  });
   const owned = undo.move();
   return {
     attacher,
     exposer,
+    bridges,
     docker,
     runtime,
     plumber,
@@ -96,6 +106,15 @@ function switchPorts(kernel: KernelPlane): SwitchPorts {
   return {
     attachPort: (ifindex, guard) => kernel.datapath.attachPort(ifindex, guard),
     detachPort: (ifindex) => kernel.datapath.detachPort(ifindex),
+  };
+}
+
+/** A name of an interface has no space in it. */
+function joinedBridges({ settings }: Store): JoinedBridgesPorts["journal"] {
+  const KEY = "joined-bridges";
+  return {
+    bridges: () => settings.get(KEY)?.split(" ") ?? [],
+    setBridges: (names) => (names.length === 0 ? settings.remove(KEY) : settings.set(KEY, names.join(" "))),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type StatusModel,
 } from "../api/status.ts";
 import type { Attacher } from "../attach/attacher.ts";
+import type { JoinedBridges } from "../attach/joined-bridges.ts";
 import type { ContainerRuntime } from "../attach/ports.ts";
 import { type DaemonConfig, shownConfig } from "../config/load.ts";
 import type { Exposer } from "../expose/exposer.ts";
@@ -41,6 +42,7 @@ export interface BackendParts {
   readonly mesh: Mesh;
   readonly attacher: Attacher;
   readonly exposer: Exposer;
+  readonly bridges: JoinedBridges;
   readonly passwords: PasswordSet;
   readonly reloader: Reloader;
   readonly ping: PeerPing;
@@ -79,7 +81,7 @@ export interface DnsParts {
 }
 
 export function createBackend(parts: BackendParts): Backend {
-  const { mesh, attacher, exposer, passwords, reloader, config } = parts;
+  const { mesh, attacher, exposer, bridges, passwords, reloader, config } = parts;
   const { ipam } = parts;
   const allocation = (): Ipam => ipam ?? noAllocation();
   const requests = (): IpRequests => {
@@ -157,6 +159,14 @@ export function createBackend(parts: BackendParts): Backend {
       const hidden = await exposer.hide({ addresses });
       if (hidden.addresses.length > 0) parts.dns?.hidden(hidden.addresses);
       return hidden;
+    },
+    async joinBridge(name) {
+      bridges.join(name);
+      return { bridges: bridges.list() };
+    },
+    async leaveBridge(name) {
+      bridges.leave(name);
+      return { bridges: bridges.list() };
     },
     async ps(words) {
       const all = psEntries(parts);
@@ -241,10 +251,11 @@ function peerIdOf(view: MeshView, id: string): string {
   return named[0] ? formatPeerName(named[0].name) : id;
 }
 
-function psEntries({ attacher, exposer }: BackendParts): PsEntry[] {
+function psEntries({ attacher, exposer, bridges }: BackendParts): PsEntry[] {
   const host = exposer.list();
   const own = host.mac === undefined || host.addresses.length === 0 ? [] : [entry(host.owner, host.mac, host.addresses)];
-  return [...own, ...attacher.list().map((one) => entry(one.owner, one.mac, one.addresses))];
+  const joined = bridges.present().map(({ owner, mac }) => entry(owner, mac, []));
+  return [...own, ...attacher.list().map((one) => entry(one.owner, one.mac, one.addresses)), ...joined];
 }
 
 async function namedEntries(parts: BackendParts, all: readonly PsEntry[], word: string): Promise<PsEntry[]> {

@@ -13,7 +13,8 @@ import { EXPOSE_OWNER } from "../expose/exposure.ts";
 import { formatPeerName } from "../mesh/peer-name.ts";
 import { formatIpPort } from "../net/endpoint.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
-import { UserError } from "../runtime/errors.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
+import type { Log } from "../runtime/log.ts";
 import type { DnsParts } from "./backend.ts";
 import type { DnsService } from "./dns.ts";
 
@@ -125,8 +126,25 @@ export function hostNames({ dns }: Pick<DnsBackendParts, "dns">): Omit<DnsParts,
   };
 }
 
-/** Removes names of containers that are gone, whatever was or was not heard of their end. Returns how many. */
-export async function sweepNames({ dns, attacher, exposer, docker }: DnsBackendParts): Promise<number> {
+/** Sweeps names in the background, for nobody may wait for Docker while Docker may be waiting for the plugin. */
+export function nameSweeper(parts: DnsBackendParts, log: Log): () => void {
+  let isRunning = false;
+  let again = false;
+  return function sweep(): void {
+    again = isRunning;
+    if (isRunning) return;
+    isRunning = true;
+    void sweepNames(parts)
+      .catch((thrown: unknown) => log.error("names could not be swept", { reason: errorText(thrown) }))
+      .then(() => {
+        isRunning = false;
+        if (again) sweep();
+      });
+  };
+}
+
+/** Removes names of containers that are gone, whatever was or was not heard of their end. */
+async function sweepNames({ dns, attacher, exposer, docker }: DnsBackendParts): Promise<void> {
   const attached = (): Set<string> => new Set(attacher.list().map(({ owner }) => owner));
   const isDoubtful = ({ container, address }: Entry): boolean => {
     if (container === EXTERN_OWNER) return false;
@@ -134,9 +152,9 @@ export async function sweepNames({ dns, attacher, exposer, docker }: DnsBackendP
     return (DOCKER_ID.test(container) || /^(netns|pid|tap|machine|containerd):/.test(container)) && !attached().has(container);
   };
   const doubtful = new Set(dns.names.own().filter(isDoubtful).map(entryKey));
-  if (doubtful.size === 0) return 0;
+  if (doubtful.size === 0) return;
   const running = await runningIds(docker);
-  return dns.names.keep((entry) => {
+  dns.names.keep((entry) => {
     if (!doubtful.has(entryKey(entry)) || !isDoubtful(entry)) return true;
     return DOCKER_ID.test(entry.container) && (running === undefined || running.has(entry.container));
   });

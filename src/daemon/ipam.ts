@@ -8,12 +8,13 @@ import type { DaemonConfig } from "../config/load.ts";
 import { EXPOSE_OWNER } from "../expose/exposure.ts";
 import { Allocator } from "../ipam/allocator.ts";
 import type { InitMode } from "../ipam/founding.ts";
+import type { Lease } from "../ipam/lease.ts";
 import { SELF_REASON } from "../mesh/admission.ts";
 import type { Mesh } from "../mesh/mesh.ts";
 import { formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import { type Cidr, cidrsOverlap, formatCidr, parseCidr } from "../net/cidr.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { UserError } from "../runtime/errors.ts";
+import { type Clock, every } from "../runtime/clock.ts";
+import { errorText, UserError } from "../runtime/errors.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { Store } from "../store/store.ts";
@@ -21,6 +22,8 @@ import { AddressBook, type Holding } from "./address-book.ts";
 
 const RANGE_KEY = "ipalloc-range";
 const QUARANTINE_MS = 30_000;
+/** Leases are compared with what is attached. */
+const LEASES_MS = 60_000;
 /** In the order in which they are tried on a host whose routes overlap with the first. */
 const RANGES = [
   "10.32.0.0/12",
@@ -46,6 +49,8 @@ export interface IpamPorts {
   readonly clock: Clock;
   readonly log: Log;
   describe(owner: string): string;
+  /** Whether a lease's owner may come back for its address. */
+  readonly mayReturn: (lease: Lease) => boolean;
 }
 
 /** @throws {UserError} bad-request: the default subnet has nothing of the range */
@@ -79,6 +84,7 @@ export function createIpam(config: DaemonConfig, range: Cidr, ports: IpamPorts):
       peers: () => mesh.peers(),
       electors: () => electorsOf(mesh),
       describe: ports.describe,
+      mayReturn: ports.mayReturn,
     },
   );
   const book = new AddressBook({ range, range6: config.ipallocRange6, defaultSubnet }, allocator);
@@ -136,12 +142,13 @@ function clashes(range: Cidr, route: HostRoute, hint: string): UserError {
   );
 }
 
-/** Makes leases agree with what is attached and exposed. */
-export async function reconcileLeases({ book }: Ipam, store: Store, runtime: ContainerRuntime, log: Log): Promise<void> {
-  const attached = store.attachments
-    .attachments()
-    .flatMap((one) => [...heldAddresses(one), ...one.removing].map((cidr): Holding => ({ owner: one.owner, cidr })));
-  const exposed = store.exposures.exposures().map(({ cidr }): Holding => ({ owner: EXPOSE_OWNER, cidr }));
+/** Keeps leases in step with what is attached and exposed, until disposed. What is in use has its lease when this returns; what is in use no
+ *  more is looked for in the background, because Docker is asked then, which while it starts may be waiting for our plugin. */
+export function keepLeases(
+  { allocator, book }: Ipam,
+  ports: { readonly store: Store; readonly runtime: ContainerRuntime; readonly clock: Clock; readonly log: Log },
+): Disposable {
+  const { store, runtime, clock, log } = ports;
   const runs = async (container: string): Promise<boolean> => {
     try {
       return (await runtime.inspect(container))?.running ?? false;
@@ -150,7 +157,21 @@ export async function reconcileLeases({ book }: Ipam, store: Store, runtime: Con
       throw thrown;
     }
   };
-  for (const address of await book.reconcile([...attached, ...exposed], runs)) log.info("unused address released", { address });
+  const look = async (): Promise<void> => {
+    for (const address of await book.reconcile(holdingsOf(store), runs)) log.info("unused address released", { address });
+  };
+  const lookSafely = () => void look().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
+  book.adopt(holdingsOf(store));
+  allocator.open();
+  lookSafely();
+  return every(clock, LEASES_MS, lookSafely);
+}
+
+function holdingsOf({ attachments, exposures }: Store): readonly Holding[] {
+  const attached = attachments
+    .attachments()
+    .flatMap((one) => [...heldAddresses(one), ...one.removing].map((cidr): Holding => ({ owner: one.owner, cidr })));
+  return [...attached, ...exposures.exposures().map(({ cidr }): Holding => ({ owner: EXPOSE_OWNER, cidr }))];
 }
 
 export function ipamStatus({ allocator, book, range6 }: Ipam): IpamStatus {

@@ -41,6 +41,8 @@ export interface DockerPlugin extends AsyncDisposable {
   repair(): readonly string[];
   /** Also what Docker does not have any more. */
   look(): Promise<void>;
+  /** Whether a container that had this address from us may come back for it. */
+  mayReturn(address: Ip): boolean;
   status(): PluginStatus;
   warnings(): readonly string[];
 }
@@ -51,6 +53,8 @@ export interface PluginPorts {
   readonly ipam: Ipam | undefined;
   readonly dns: DnsService | undefined;
   readonly hostName: string;
+  /** Largest packet of our containers. */
+  readonly mtuBytes: () => number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -61,7 +65,7 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
   const { docker } = attachments;
   const addresses = ipam && pluginAddresses(ipam);
   const names = ports.dns ? pluginNames(ports.dns) : noNames;
-  const returning = new Returning(returningJournal(store));
+  const returning = new Returning(returningJournal(store), clock);
   const endpoints = new Endpoints(ports.hostName, {
     journal: store.plugin,
     plumber: attachments.plumber,
@@ -72,7 +76,7 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
     endpoints,
     addresses,
     names,
-    guests: { settle: (netns, mac, cidrs) => settleGuest(netns, mac, cidrs, log) },
+    guests: { settle: (netns, mac, cidrs) => settleGuest(netns, { mac, addresses: cidrs, mtuBytes: ports.mtuBytes() }, log) },
     namespaces: new HostNamespaces(),
     runtime: docker ? new DockerNetworks(docker) : noDocker,
     log,
@@ -105,8 +109,13 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
       if (action === "destroy") returning.destroyed(id);
       if (action === "start") void keeper.look();
     },
-    repair: () => endpoints.repair(),
+    repair() {
+      const repaired = endpoints.repair();
+      if (repaired.length > 0) keeper.resettle();
+      return repaired;
+    },
     look: () => keeper.look(true),
+    mayReturn: (address) => returning.has(address),
     status: () => ({
       driverName: "weave",
       meshDriverName: MESH_DRIVER,
@@ -126,18 +135,22 @@ export function createPlugin(config: DaemonConfig, ports: PluginPorts): DockerPl
 const DOCKER_ID = /^[0-9a-f]{64}$/;
 const LEFT_KEY = "plugin-left";
 
-/** Pairs of texts; what is not is left out. */
+/** Lists of address, container and whether it chose; what is not is left out. */
 function returningJournal({ settings }: Store): ReturningJournal {
   return {
     load() {
       const stored: unknown = JSON.parse(settings.get(LEFT_KEY) ?? "[]");
-      const pairs = Array.isArray(stored) ? stored.filter(Array.isArray) : [];
-      return pairs.flatMap(([ip, container]: unknown[]) => {
+      const rows = Array.isArray(stored) ? stored.filter(Array.isArray) : [];
+      const left = rows.flatMap(([ip, container, isChosen]: unknown[]) => {
         const address = parseIp(String(ip));
-        return address === undefined ? [] : [[address, String(container)] as const];
+        return address === undefined ? [] : [[address, { container: String(container), isChosen: isChosen === true }] as const];
       });
+      return new Map(left);
     },
-    save: (left) => settings.set(LEFT_KEY, JSON.stringify(left)),
+    save(left) {
+      const rows = [...left].map(([address, { container, isChosen }]) => [address, container, isChosen]);
+      settings.set(LEFT_KEY, JSON.stringify(rows));
+    },
   };
 }
 

@@ -12,47 +12,50 @@ import { logOutput } from "../host/log-output.ts";
 import { HostBridge } from "../host/plumber-bridge.ts";
 import { resolveHost } from "../host/resolve.ts";
 import { sodiumSealing } from "../host/sealing.ts";
-import { Sleeve, sleeveCiphers } from "../host/sleeve.ts";
+import { Sleeve } from "../host/sleeve.ts";
+import { sleeveCiphers } from "../host/sleeve-ciphers.ts";
 import { CAPTURE_END } from "../host/sleeve-link.ts";
 import { checkSleevePort } from "../host/sleeve-port.ts";
 import { ServiceManager } from "../host/systemd.ts";
 import { checkListen } from "../host/tcp-listen.ts";
 import { TcpTransport } from "../host/tcp-transport.ts";
-import { hostAddresses } from "../host/underlay.ts";
 import { removeWireguard } from "../host/wireguard-link.ts";
+import type { Lease } from "../ipam/lease.ts";
+import { toIp } from "../ipam/range.ts";
 import { Mesh } from "../mesh/mesh.ts";
 import { formatPeer, formatPeerName, type PeerName, parsePeerName } from "../mesh/peer-name.ts";
 import type { Link, Routes } from "../mesh/ports.ts";
-import { cidrContains, formatCidr } from "../net/cidr.ts";
+import { cidrContains } from "../net/cidr.ts";
 import { parseIp } from "../net/ip.ts";
 import { localUnicastMac } from "../net/mac.ts";
 import { HOP_CHANNEL } from "../overlay/hop-channel.ts";
 import { Overlay, transportNames } from "../overlay/paths.ts";
 import { PeerPing } from "../overlay/peer-ping.ts";
 import { every, systemClock } from "../runtime/clock.ts";
-import { type Counter, Counters } from "../runtime/counters.ts";
-import { errorText, invariant } from "../runtime/errors.ts";
+import { Counters } from "../runtime/counters.ts";
+import { invariant } from "../runtime/errors.ts";
 import { createLog, type Log, limitedLog } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type AttachmentParts, createAttachments } from "./attachments.ts";
 import { createBackend } from "./backend.ts";
 import { DnsService, noNames } from "./dns.ts";
-import { createDnsBackend, type DnsBackendParts, dnsStatus, hostNames, sweepNames } from "./dns-backend.ts";
+import { createDnsBackend, dnsStatus, hostNames } from "./dns-backend.ts";
 import { HealthWatch } from "./health.ts";
 import { HostWireguard } from "./host-wireguard.ts";
-import { chooseRange, createIpam, reconcileLeases } from "./ipam.ts";
+import { chooseRange, createIpam, keepLeases } from "./ipam.ts";
 import { KernelPlane, PIN_DIRECTORY } from "./kernel-plane.ts";
+import { KnownContainers } from "./known-containers.ts";
 import { lockHost } from "./lock.ts";
 import { PasswordSet } from "./password-set.ts";
 import { initialTargets, isSameLaunch, loadMesh, loadRevoked, readBootId, saveMesh } from "./persistence.ts";
-import { createPlugin, type DockerPlugin } from "./plugin.ts";
+import { createPlugin } from "./plugin.ts";
 import { createProxy, dockerClient } from "./proxy.ts";
 import { Reloader, reloadByLog } from "./reload.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { routerParts, wireguardTotals } from "./router-parts.ts";
 import { SleeveControl } from "./sleeve-control.ts";
-import { Supervisor } from "./supervisor.ts";
+import { createSupervisor } from "./upkeep.ts";
 import { watchDocker } from "./watch-docker.ts";
 
 /** By then start-up is over, and what only it needed can go; after that, what only rare work needed. */
@@ -60,8 +63,6 @@ const SETTLED_MS = 5_000;
 const TIDY_MS = 60_000;
 
 const LOOKUP_MS = 3_000;
-/** Leases are compared with what is attached. */
-const LEASES_MS = 60_000;
 
 /** Runs the daemon until it is told to stop. @param load reads the configuration again, see `reload.ts` @throws {UserError} it cannot start; then nothing was left behind that was not there before */
 export async function runDaemon(config: DaemonConfig, version: string, load: () => DaemonConfig): Promise<void> {
@@ -154,7 +155,9 @@ async function build(
   const bridge = owned.use(new HostBridge({ bridge: config.weaveBridge, log }));
   const range = chooseRange(config, store, bridge, log);
   const describe = (owner: string): string => attachments.attacher.list().find((one) => one.owner === owner)?.name ?? owner;
-  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe });
+  const known = new KnownContainers();
+  const mayReturn = ({ owner, address }: Lease): boolean => known.has(owner) || plugin?.mayReturn(toIp(address)) === true;
+  const ipam = range && createIpam(config, range, { self: name, mesh, store, clock, log, describe, mayReturn });
   if (ipam) owned.use(ipam.allocator);
   const attachments: AttachmentParts = owned.use(
     createAttachments(
@@ -169,7 +172,18 @@ async function build(
   if (typeof wireguard.current === "string") removeWireguard(kernel.links);
 
   const dns = names && { dns: names, ...attachments };
-  const parts = { store, attachments, ipam, dns: names, hostName: formatPeerName(name), clock, random: systemRandom, log };
+  const mtuBytes = () => kernel.mtuBytes;
+  const parts = {
+    store,
+    attachments,
+    ipam,
+    dns: names,
+    hostName: formatPeerName(name),
+    mtuBytes,
+    clock,
+    random: systemRandom,
+    log,
+  };
   const plugin = config.noPlugin ? undefined : createPlugin(config, parts);
   const repairs = counters.family(
     "weave_kernel_repairs_total",
@@ -187,21 +201,12 @@ async function build(
       onChange: (changes) => supervisor.changed(changes),
     }),
   );
-  if (ipam) {
-    const reconcile = () => reconcileLeases(ipam, store, attachments.runtime, log);
-    await reconcile();
-    ipam.allocator.open();
-    owned.use(
-      every(clock, LEASES_MS, () => {
-        void reconcile().catch((thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) }));
-      }),
-    );
-  }
+  if (ipam) owned.use(keepLeases(ipam, { store, runtime: attachments.runtime, clock, log }));
   if (plugin) owned.use(plugin);
   const proxy = await createProxy(config, { ...attachments, dns: names, log, owned });
-  watchDocker(attachments, { proxy, plugin }, log, owned);
+  watchDocker(attachments, { known, proxy, plugin }, log, owned);
   const passwords = new PasswordSet(
-    { initial: config.passwords, areFixed: config.passwordsFrom === "flag" },
+    { initial: config.passwords, areFixed: config.origins.passwords === "flag" },
     {
       store: (texts) => storeOption(config.dataDir, "passwords", texts),
       use: (texts) => transport.setPasswords(texts),
@@ -260,6 +265,7 @@ async function build(
     mesh,
     attacher: attachments.attacher,
     exposer: attachments.exposer,
+    bridges: attachments.bridges,
     passwords,
     reloader,
     ping,
@@ -275,7 +281,7 @@ async function build(
       ...(plugin?.warnings() ?? []),
     ],
     dns: dns && { backend: createDnsBackend(dns), status: () => dnsStatus(dns.dns, config), ...hostNames(dns) },
-    notes: () => health.notes(),
+    notes: () => [...health.notes(), ...supervisor.notes()],
     proxy: () => proxy?.status() ?? null,
     plugin: () => plugin?.status() ?? null,
     transports: async () => ({
@@ -448,51 +454,4 @@ function inTime<Result>(lookup: Promise<Result>, host: string): Promise<Result> 
   const late = Promise.withResolvers<never>();
   const timer = systemClock.after(LOOKUP_MS, () => late.reject(new Error(`lookup ${host}: the name server does not answer`)));
   return Promise.race([lookup, late.promise]).finally(() => timer[Symbol.dispose]());
-}
-
-function createSupervisor(parts: {
-  readonly kernel: KernelPlane;
-  readonly overlay: Overlay;
-  readonly wireguard: HostWireguard;
-  readonly attachments: AttachmentParts;
-  readonly plugin: DockerPlugin | undefined;
-  readonly dns: DnsBackendParts | undefined;
-  readonly mesh: Mesh;
-  readonly log: Log;
-  readonly repairs: Counter;
-}): Supervisor {
-  const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
-  let underlay = underlaySignature(kernel);
-  return new Supervisor({
-    clock: systemClock,
-    log,
-    repairs,
-    async repair() {
-      const { repaired } = kernel.repair();
-      const written = overlay.reapply();
-      if (written > 0) repaired.push(`${written} entries of the switch's maps`);
-      repaired.push(...(await attachments.attacher.reconcile()), ...(await attachments.exposer.reconcile()));
-      repaired.push(...(plugin?.repair() ?? []));
-      if (dns) await sweepNames(dns);
-      await dns?.dns.look();
-      // Last: when its name or port was taken by somebody, all else is mended all the same.
-      return [...repaired, ...wireguard.repair()];
-    },
-    underlayChanged() {
-      const before = underlay;
-      underlay = underlaySignature(kernel);
-      if (underlay === before) return;
-      void dns?.dns.look();
-      mesh.networkChanged();
-      overlay.networkChanged();
-    },
-  });
-}
-
-/** Addresses of this host's own links: what of the underlay matters to connections. */
-function underlaySignature(kernel: KernelPlane): string {
-  return hostAddresses(kernel.links)
-    .map(({ cidr, linkName }) => `${linkName} ${formatCidr(cidr)}`)
-    .sort()
-    .join();
 }

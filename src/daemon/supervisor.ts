@@ -21,6 +21,8 @@ const PERIOD_MS = 30_000;
 /** Passes that events ask for are at least this far apart: a host that starts a hundred containers looks twice a second, not a hundred times.
  *  With the pause of `KernelWatch` what somebody broke is mended within a second. */
 const EVENT_SPACING_MS = 500;
+/** For so long an operator is told what was repaired last. */
+const TOLD_MS = 10 * 60_000;
 
 export class Supervisor {
   readonly #ports: SupervisorPorts;
@@ -29,6 +31,8 @@ export class Supervisor {
   #running = false;
   #again = false;
   #stopped = false;
+  #count = 0;
+  #last: { readonly reason: string; readonly at: Instant } | undefined;
 
   constructor(ports: SupervisorPorts) {
     this.#ports = ports;
@@ -42,6 +46,14 @@ export class Supervisor {
     this.#timer?.[Symbol.dispose]();
   }
 
+  /** What somebody broke lately, in words. */
+  notes(): readonly string[] {
+    const agoMs = this.#last && this.#ports.clock.now() - this.#last.at;
+    if (this.#last === undefined || agoMs === undefined || agoMs > TOLD_MS) return [];
+    const { reason } = this.#last;
+    return [`repaired ${Math.round(agoMs / 1000)} s ago: ${reason} (${this.#count} repairs since the start; see the log)`];
+  }
+
   /** The kernel told of changes. */
   changed(changes: ReadonlySet<KernelChange>): void {
     if (this.#stopped) return;
@@ -53,10 +65,13 @@ export class Supervisor {
 
   async pass(): Promise<void> {
     this.#running = true;
+    const isFirst = this.#lastPass === Number.NEGATIVE_INFINITY; // it makes what a boot took away, which is nobody's doing
     this.#timer?.[Symbol.dispose]();
     try {
       for (const repaired of await this.#ports.repair()) {
         this.#ports.repairs.add();
+        if (!isFirst) this.#last = { reason: repaired, at: this.#ports.clock.now() };
+        if (!isFirst) this.#count++;
         this.#ports.log.warn("repaired", { reason: repaired });
       }
     } catch (thrown) {

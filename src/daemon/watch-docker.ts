@@ -7,31 +7,45 @@ import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { AttachmentParts } from "./attachments.ts";
+import type { KnownContainers } from "./known-containers.ts";
 import type { DockerPlugin } from "./plugin.ts";
 import type { ProxyParts } from "./proxy.ts";
 
+/** After a container's end Docker and the kernel take its network apart, under the lock that every change of links needs. A moment later the link has gone
+ *  with its namespace, and there is nothing left but our records; at once we would only make them wait. Whoever starts it again meanwhile attaches anew. */
+const ENDED_MS = 300;
 /** What the plugins have is compared with what Docker has. */
 const PLUGIN_MS = 60_000;
 
 export function watchDocker(
   { docker, attacher }: AttachmentParts,
-  { proxy, plugin }: { readonly proxy: ProxyParts | undefined; readonly plugin: DockerPlugin | undefined },
+  parts: { readonly known: KnownContainers; readonly proxy: ProxyParts | undefined; readonly plugin: DockerPlugin | undefined },
   log: Log,
   owned: AsyncDisposableStack,
 ): void {
   if (!docker) return;
+  const { known, proxy, plugin } = parts;
   const failed = (thrown: unknown) => log.error("repair failed", { reason: errorText(thrown) });
   const look = () => void attacher.reconcile().catch(failed);
+  let lookSoon: Disposable | undefined;
+  owned.defer(() => lookSoon?.[Symbol.dispose]());
   const handlers = {
     connected() {
+      void known.look(docker).catch(failed);
       look();
       proxy?.connected();
       plugin?.connected();
     },
     event(event: ContainerEvent) {
+      known.event(event);
       plugin?.event(event);
       if (event.action === "create") return;
-      look();
+      if (event.action !== "start") {
+        lookSoon ??= systemClock.after(ENDED_MS, () => {
+          lookSoon = undefined;
+          look();
+        });
+      }
       proxy?.event(event);
     },
   };

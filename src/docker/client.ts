@@ -31,9 +31,15 @@ export class DockerClient implements ContainerRuntime {
   }
 
   /** Containers that run now. @throws {UserError} unavailable */
-  async running(): Promise<readonly RunningContainer[]> {
-    const response = await this.get("/containers/json");
-    return decodeRunning(await this.#answer(response, "list containers"));
+  running(): Promise<readonly RunningContainer[]> {
+    return this.#list("/containers/json");
+  }
+  /** Stopped ones, too. @throws {UserError} unavailable */
+  containers(): Promise<readonly RunningContainer[]> {
+    return this.#list("/containers/json?all=1");
+  }
+  async #list(path: string): Promise<readonly RunningContainer[]> {
+    return decodeRunning(await this.#answer(await this.get(path), "list containers"));
   }
 
   /** More of a container than attach needs; undefined: there is none. @throws {UserError} unavailable; conflict: the prefix fits several */

@@ -23,6 +23,10 @@ export interface ImageConfig {
   readonly environment: readonly string[];
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
+  /** Empty: none. */
+  readonly workingDir: string;
+  /** Places at which each container has a volume. */
+  readonly volumes: readonly string[];
 }
 
 /** undefined: the answer describes no container */
@@ -48,7 +52,13 @@ export function decodeDetails(answer: unknown): ContainerDetails | undefined {
 
 export function decodeImage(answer: unknown): ImageConfig {
   const config = fields(fields(answer)["Config"]);
-  return { environment: texts(config["Env"]), entrypoint: texts(config["Entrypoint"]), command: texts(config["Cmd"]) };
+  return {
+    environment: texts(config["Env"]),
+    entrypoint: texts(config["Entrypoint"]),
+    command: texts(config["Cmd"]),
+    workingDir: text(config["WorkingDir"]),
+    volumes: Object.keys(fields(config["Volumes"])),
+  };
 }
 
 function texts(value: unknown): readonly string[] {

@@ -2,7 +2,7 @@
 // Starts and ends of containers, as they happen. The stream is opened again after every break, from where it ended, so nothing is missed while Docker
 // keeps it; what Docker forgot over its own restart is covered by `connected`, at which everything should be looked at once.
 //
-//   waiting ──timer──▶ connecting ──answer──▶ streaming ──end, error──▶ waiting (1 s, doubling to 10 s, ±25 %)
+//   waiting ──timer──▶ connecting ──answer──▶ streaming ──end, error──▶ waiting (1 s, doubling to 3 s, ±25 %)
 import type { Clock } from "../runtime/clock.ts";
 import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
@@ -11,7 +11,7 @@ import type { DockerClient } from "./client.ts";
 import { type ContainerEvent, decodeEvent } from "./decode.ts";
 
 const FIRST_DELAY_MS = 1_000;
-const LONGEST_DELAY_MS = 10_000;
+const LONGEST_DELAY_MS = 3_000; // containers wait for us to hear of their Docker
 /** An event with every label of a container is some kB; a line beyond this is not from Docker. */
 const LINE_LIMIT_BYTES = 1_048_576;
 

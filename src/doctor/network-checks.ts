@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host's network around ours: who else has its hands on our links, what its settings and its links do to our packets.
-import { chainsAgainstForwarding } from "../host/bridge-filter.ts";
+import { judge } from "../firewall/verdict.ts";
 import { linkManagers, mergesSegments } from "../host/inspection.ts";
 import type { Link } from "../host/links.ts";
+import { readPacketFilter } from "../host/packet-filter.ts";
 import { readSysctl } from "../host/sysctl.ts";
-import { hostAddresses } from "../host/underlay.ts";
+import { type HostAddress, hostAddresses } from "../host/underlay.ts";
 import type { Check, Patient } from "./examine.ts";
-import { bad, ok, unknown } from "./finding.ts";
+import { bad, type Finding, ok, unknown } from "./finding.ts";
+import { letForward } from "./firewall-fixes.ts";
 
 /** Those that weave has made; what people put on the bridge themselves is theirs. */
 function ownLinks({ links, config }: Patient): Link[] {
   return links.list().filter(({ name }) => name === config.weaveBridge || /^(vethwe|vxlan-|weave-wg$)/.test(name));
 }
 
-function underlayNames({ links, config }: Patient): string[] {
-  return [...new Set(hostAddresses(links, config.weaveBridge).map(({ linkName }) => linkName))].filter(
-    (name) => !/^(docker|br-|veth|virbr|lxc|podman|cni)/.test(name),
+/** Where other hosts come to; bridges of container engines are no such places. */
+export function underlayAddresses({ links, config }: Patient): HostAddress[] {
+  return hostAddresses(links, config.weaveBridge).filter(
+    ({ linkName }) => !/^(docker|br-|veth|virbr|lxc|podman|cni)/.test(linkName),
   );
+}
+
+function underlayNames(patient: Patient): string[] {
+  return [...new Set(underlayAddresses(patient).map(({ linkName }) => linkName))];
 }
 
 export const managers: Check = {
@@ -73,25 +80,36 @@ export const reversePath: Check = {
 
 export const forwarding: Check = {
   id: "forwarding",
-  async look({ exposed, config }) {
+  async look(patient) {
+    const { exposed, config } = patient;
     if (exposed === undefined) return [unknown("forwarding", "whether this host is exposed is known to the daemon only")];
     if (exposed.length === 0) return [ok("forwarding", "not needed: this host is not exposed")];
-    const families = new Set(exposed.map((cidr) => (cidr.includes(":") ? "IPv6" : "IPv4")));
+    const families = new Set(exposed.map((cidr) => (cidr.includes(":") ? 6 : 4)));
     const settings = [...families].map((family) => {
-      const setting = family === "IPv6" ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
+      const setting = family === 6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
       if (readSysctl(setting.replaceAll(".", "/")) === "1") return ok("forwarding", `${setting} is on`);
       const text = `${setting} is off: this host reaches the network, but is no gateway between it and the outside`;
       return bad("forwarding", "warning", text, `where it should be one: sysctl -w ${setting}=1, and the same in /etc/sysctl.d`);
     });
-    const bridge = config.weaveBridge;
-    const closed = (await chainsAgainstForwarding(bridge)).map(({ chain, userChain }) => {
-      const text = `the firewall chain '${chain}' drops what this host forwards, so it is no gateway between the network and the outside`;
-      const rules = ["iifname", "oifname"].map((side) => `nft insert rule ${userChain} ${side} "${bridge}" accept`);
-      return bad("forwarding", "warning", text, `where it should be one: ${rules.join("; ")}`);
-    });
-    return [...settings, ...closed];
+    return [...settings, ...(await closedGateways(patient, families, config.weaveBridge))];
   },
 };
+
+/** Chains that drop what the host forwards from the network to the outside. */
+async function closedGateways(patient: Patient, families: ReadonlySet<4 | 6>, bridge: string): Promise<Finding[]> {
+  const filter = await readPacketFilter();
+  if (filter === undefined) return [];
+  const ways = [...families].flatMap((family) => underlayNames(patient).map((out) => ({ family, link: bridge, out })));
+  const closed = ways.flatMap((way) => {
+    const { passes, by } = judge(filter, { ...way, protocol: "tcp", port: 80 });
+    return passes === false && by !== undefined ? [by] : [];
+  });
+  return [...new Set(closed)].map((by) => {
+    const text = `the firewall chain '${by.chain}' drops what this host forwards, so it is no gateway between the network and the outside`;
+    const fix = letForward(filter, by, bridge, [{ in: bridge }, { out: bridge }]);
+    return bad("forwarding", "warning", text, `where it should be one: ${fix}`);
+  });
+}
 
 function joins(name: string, isHardware: boolean): ReturnType<typeof mergesSegments> {
   const merges = mergesSegments(name);

@@ -9,6 +9,9 @@ import type { Check, Patient } from "./examine.ts";
 import { bad, type Finding, ok, unknown } from "./finding.ts";
 
 const UNIT = "weave.service";
+/** How the daemon's line begins when it refuses to start. */
+const REFUSAL = "weave daemon: ";
+const LOG_LINES = 10;
 const LOG = "journalctl -u weave, or /run/weave/daemon.log where it was started without systemd";
 
 export const service: Check = {
@@ -42,7 +45,8 @@ function running({ version: theirs, ready, pid }: { version: string; ready: bool
 async function unitWords(): Promise<string> {
   if (!isSystemdBooted() || !isUnitInstalled(UNIT)) return "";
   const { active } = await unitState(UNIT);
-  const last = active === "inactive" ? undefined : (await unitLog(UNIT, 1)).at(-1);
+  const lines = active === "inactive" ? [] : await unitLog(UNIT, LOG_LINES);
+  const last = lines.findLast((line) => line.startsWith(REFUSAL)) ?? lines.at(-1); // systemd has its say after each end
   return `: ${UNIT} is ${active}${last === undefined ? "" : `, it last said '${last}'`}`;
 }
 

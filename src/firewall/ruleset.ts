@@ -55,45 +55,17 @@ function renderMatch(match: Match): string {
   return `${isIpv6(subnet.address) ? "ip6" : "ip"} ${match.field} ${op}${network}`;
 }
 
-/** Chains of other people that drop what the host forwards, from the text of `list chains`: `ip filter FORWARD`, … */
+/** Chains of other people that drop what the host forwards by their policy, from the text of `list chains`: `ip filter FORWARD`, … */
 export function droppingForwardChains(listing: string): readonly string[] {
-  return filterChains(listing, "forward").flatMap(({ chain, drops }) => (drops ? chain : []));
-}
-
-/** Filter chains at a hook, from the text of `list chains`; `drops`: by their policy. */
-export function filterChains(listing: string, hook: "forward" | "input"): readonly { chain: string; drops: boolean }[] {
-  const found: { chain: string; drops: boolean }[] = [];
+  const found: string[] = [];
   let table = "";
   let chain = "";
   for (const line of listing.split("\n")) {
     table = /^table (\S+ \S+)/.exec(line)?.[1] ?? table;
     chain = /^\s+chain (\S+)/.exec(line)?.[1] ?? chain;
-    if (line.includes(`type filter hook ${hook} `))
-      found.push({ chain: `${table} ${chain}`, drops: line.includes("policy drop;") });
+    if (line.includes("type filter hook forward ") && line.includes("policy drop;")) found.push(`${table} ${chain}`);
   }
   return found;
-}
-
-/** Does a chain, from the text of `list chain`, end with a rule that lets nothing pass? */
-export function refusesTheRest(listing: string): boolean {
-  const rules = listing
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && line !== "}");
-  return /^(counter packets \d+ bytes \d+ )?(drop|reject)\b/.test(rules.at(-1) ?? "");
-}
-
-/** Does a table, from the text of `list table`, name this port as a destination, itself or within a range? undefined: it names sets, maps or
- *  services whose content does not stand there. */
-export function namesPort(listing: string, protocol: "tcp" | "udp", port: number): boolean | undefined {
-  let isHidden = false;
-  for (const line of listing.split("\n")) {
-    const [, values = ""] = new RegExp(`\\b${protocol} dport (\\{[^}]*\\}|\\S+)`).exec(line) ?? [];
-    if (values.startsWith("@")) isHidden = true;
-    const ranges = [...values.matchAll(/(\d+)(?:-(\d+))?/g)];
-    if (!values.startsWith("@") && ranges.some(([, low, high = low]) => Number(low) <= port && port <= Number(high))) return true;
-  }
-  return isHidden ? undefined : false;
 }
 
 /** Has a chain, from the text of `list chain`, a rule that lets pass what comes in at the bridge, or what goes out there? */

@@ -18,23 +18,16 @@ export async function chainsAgainst(bridge: string): Promise<readonly string[]> 
   return dropping.filter((chain) => !allowsBridge(rulesOf(firewall, chain), bridge));
 }
 
-/** Chains that drop what this host forwards between `bridge` and the outside, where it is a gateway; `userChain`: where Docker leaves room for the
- *  rule that opens them. */
-export async function chainsAgainstForwarding(bridge: string): Promise<readonly { chain: string; userChain: string }[]> {
-  using firewall = new NftFirewall();
-  const dropping = (await firewall.droppingChains()).filter((chain) => !allowsBridge(rulesOf(firewall, chain), bridge));
-  return dropping.map((chain) => {
-    const userChain = chain.replace(/\S+$/, USER_CHAIN);
-    return { chain, userChain: firewall.listChain(userChain) === "" ? chain : userChain };
-  });
+/** Whether the kernel shows bridged packets to chains for what is forwarded. */
+export function bridgeIsShown(): Readonly<Record<4 | 6, boolean>> {
+  const isOn = (name: string): boolean => readSysctl(`net/bridge/bridge-nf-call-${name}`) === "1";
+  return { 4: isOn("iptables"), 6: isOn("ip6tables") };
 }
 
-/** Families of chains to which the kernel shows bridged packets. */
+/** Families of the chains that are asked then. */
 function shownFamilies(): ReadonlySet<string> {
-  const families = new Set<string>();
-  if (readSysctl("net/bridge/bridge-nf-call-iptables") === "1") families.add("ip").add("inet");
-  if (readSysctl("net/bridge/bridge-nf-call-ip6tables") === "1") families.add("ip6").add("inet");
-  return families;
+  const shown = bridgeIsShown();
+  return new Set([...(shown[4] ? ["ip", "inet"] : []), ...(shown[6] ? ["ip6", "inet"] : [])]);
 }
 
 function rulesOf(firewall: NftFirewall, chain: string): string {

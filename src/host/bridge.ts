@@ -6,7 +6,7 @@ import { UserError } from "../runtime/errors.ts";
 import { type BridgePlan, type BridgeStep, findBridge, isVxlanOfOurs, planBridge } from "./bridge-plan.ts";
 import type { Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
-import { ensureSysctl } from "./sysctl.ts";
+import { ensureSysctl, readSysctl } from "./sysctl.ts";
 
 export interface EnsuredBridge {
   readonly bridgeIndex: number;
@@ -106,14 +106,21 @@ function withoutAddresses(links: Links, index: number): void {
 }
 
 // Neighbour probing as on the containers' interfaces: a moved address is noticed in seconds.
-function ensureBridgeSysctls(bridge: string, netns: Netns | undefined): string[] {
-  const settings: readonly (readonly [path: string, value: number])[] = [
+function bridgeSysctls(bridge: string): readonly (readonly [path: string, value: number])[] {
+  return [
     [`net/ipv6/conf/${bridge}/accept_ra`, 0], // no container becomes this host's router
     [`net/ipv4/neigh/${bridge}/base_reachable_time_ms`, 5000],
     [`net/ipv4/neigh/${bridge}/delay_first_probe_time`, 2],
     [`net/ipv4/neigh/${bridge}/ucast_solicit`, 1],
   ];
-  return settings.filter(([path, value]) => ensureSysctl(path, value, netns)).map(([path]) => `${path} had another value`);
+}
+function ensureBridgeSysctls(bridge: string, netns: Netns | undefined): string[] {
+  const changed = bridgeSysctls(bridge).filter(([path, value]) => ensureSysctl(path, value, netns));
+  return changed.map(([path]) => `${path} had another value`);
+}
+/** In the calling thread's namespace. A setting that is not there cannot be wrong. */
+export function hasBridgeSysctls(bridge: string): boolean {
+  return bridgeSysctls(bridge).every(([path, value]) => [undefined, String(value)].includes(readSysctl(path)));
 }
 
 function existing(links: Links, name: string): Link {

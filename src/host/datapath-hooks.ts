@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the switch's programs sit: TCX links that are pinned, or classic tc filters at a fixed place. Exchanging a program leaves no gap
 // with either. Everything here is idempotent, so attaching, replacing and repairing are one call.
-import { readdirSync } from "node:fs";
+//
+// Containers' ports have filters also where there is TCX. They come and go, and for each TCX link that is made or ended the kernel waits a grace
+// period, holding the lock that every change of links and addresses on the host needs: 24 ms for a port's two, and 36 ms at its end; filters take
+// 1.6 ms and 0.1 ms (medians on 6.18). A port that has TCX links keeps them: an earlier version made them.
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PROGRAM_NAMES, type ProgramName } from "../../native/bpf/maps.ts";
 import { isSystemError } from "../../native/errno.ts";
@@ -9,7 +13,10 @@ import { createTcx, type Direction, hasTcx, readTcx, removeTcx, updateTcx } from
 import type { BpfObject, Program } from "../../native/libbpf/object.ts";
 import { attachTc, detachTc, queryTc } from "../../native/libbpf/tc.ts";
 
+/** How devices that stay are attached to. */
 export type AttachKind = "tcx" | "tc";
+
+const PORT_PROGRAMS: ReadonlySet<ProgramName> = new Set(["veth_ingress", "veth_egress"]);
 
 const DIRECTION: Record<ProgramName, Direction> = {
   vx_egress: "egress",
@@ -21,7 +28,6 @@ const DIRECTION: Record<ProgramName, Direction> = {
   sleeve_egress: "egress",
   sleeve_ingress: "ingress",
 };
-const LOOPBACK_IFINDEX = 1;
 
 export interface Hook {
   readonly program: ProgramName;
@@ -37,17 +43,19 @@ export function pinnedHooks(folder: string): Hook[] {
   });
 }
 
-/** TCX when the kernel has it: one attached before says so, otherwise it is tried at the loopback device. @throws {SystemError} */
+/** TCX when the kernel has it: one attached before says so, otherwise the kernel is asked. */
 export function chooseAttach(folder: string, object: BpfObject): AttachKind {
   if (pinnedHooks(folder).length > 0) return "tcx";
-  return hasTcx(object.program("underlay_ingress"), LOOPBACK_IFINDEX) ? "tcx" : "tc";
+  return hasTcx(object.program("underlay_ingress")) ? "tcx" : "tc";
 }
 
-/** Removes whatever of ours sits at these links in the given way. */
-export function detachAll(kind: AttachKind, folder: string, ifindexes: readonly number[]): void {
-  if (kind === "tcx") for (const hook of pinnedHooks(folder)) removeTcx(pathOf(folder, hook));
-  else
-    for (const ifindex of ifindexes) for (const direction of ["ingress", "egress"] as const) detachTcIfThere(ifindex, direction);
+/** Removes our TCX links from all devices. */
+export function detachAllTcx(folder: string): void {
+  for (const hook of pinnedHooks(folder)) removeTcx(pathOf(folder, hook));
+}
+/** Removes our filters from these links. */
+export function detachAllTc(ifindexes: readonly number[]): void {
+  for (const ifindex of ifindexes) for (const direction of ["ingress", "egress"] as const) detachTcIfThere(ifindex, direction);
 }
 
 function pathOf(folder: string, hook: Hook): string {
@@ -67,6 +75,8 @@ export class Hooks {
   readonly kind: AttachKind;
   readonly #folder: string;
   readonly #programs: ReadonlyMap<ProgramName, Program>;
+  /** The kernel may have TCX and no filters. */
+  #hasFilters = true;
 
   constructor(kind: AttachKind, folder: string, object: BpfObject) {
     this.kind = kind;
@@ -76,13 +86,25 @@ export class Hooks {
 
   /** Makes it so that our program runs there. Says what was done. @throws {SystemError} ENODEV: no such link */
   ensure(hook: Hook): "kept" | "replaced" | "attached" {
-    return this.kind === "tcx" ? this.#ensureTcx(hook) : this.#ensureTc(hook);
+    if (this.kind === "tc") return this.#ensureTc(hook);
+    if (!this.#isFiltered(hook)) return this.#ensureTcx(hook);
+    try {
+      return this.#ensureTc(hook);
+    } catch (thrown) {
+      if (!isSystemError(thrown, "ENOENT")) throw thrown;
+      this.#hasFilters = false;
+      return this.#ensureTcx(hook);
+    }
   }
 
   /** Nothing to do when nothing is there. */
   detach(hook: Hook): void {
-    if (this.kind === "tcx") removeTcx(this.#path(hook));
-    else detachTcIfThere(hook.ifindex, DIRECTION[hook.program]);
+    if (this.kind === "tc" || this.#isFiltered(hook)) detachTcIfThere(hook.ifindex, DIRECTION[hook.program]);
+    else removeTcx(this.#path(hook));
+  }
+
+  #isFiltered(hook: Hook): boolean {
+    return this.#hasFilters && PORT_PROGRAMS.has(hook.program) && !existsSync(this.#path(hook));
   }
 
   /** What is attached now as far as it can be found: pinned links, or our place at each of `links`, which are neither ports nor devices of

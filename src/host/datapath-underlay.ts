@@ -46,8 +46,8 @@ export class Underlay implements Disposable {
     return this.#links.list().map((link) => link.index);
   }
   /** Takes the clsact discipline away where no filter is left. */
-  removeEmptyClsacts(): void {
-    for (const index of this.indexes()) removeEmptyClsact(this.#socket, index);
+  removeEmptyClsacts(ifindexes: readonly number[]): void {
+    for (const index of ifindexes) removeEmptyClsact(this.#socket, index);
   }
 
   /** Takes those of `ifindexes` that exist and speak Ethernet, and tells which; forgets what was known of routes. */

@@ -13,7 +13,7 @@ import type { Mac } from "../net/mac.ts";
 import type { DatapathPlan, Path } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
 import { readCounters, readPeer, type SwitchCounters } from "./datapath-counters.ts";
-import { type AttachKind, chooseAttach, detachAll, type Hook, Hooks } from "./datapath-hooks.ts";
+import { type AttachKind, chooseAttach, detachAllTc, detachAllTcx, type Hook, Hooks } from "./datapath-hooks.ts";
 import { type LearnedMac, MacTable } from "./datapath-macs.ts";
 import { copyMaps, linksFolder, loadSwitch, preparePins, removePins } from "./datapath-pins.ts";
 import { type PortPolicy, PortTables } from "./datapath-ports.ts";
@@ -110,8 +110,9 @@ export class Datapath implements Disposable {
     const folder = linksFolder(pinDir);
     const attach =
       options.attach === undefined || options.attach === "auto" ? chooseAttach(folder, loaded.object) : options.attach;
-    // Two kinds at once would run everything twice.
-    detachAll(attach === "tc" ? "tcx" : "tc", folder, underlay.indexes());
+    // Two kinds at once at one device would run everything twice.
+    if (attach === "tc") detachAllTcx(folder);
+    else detachAllTc(devicesOf(underlay, options));
     const isUnfilled = loaded.isFresh || readSettings(loaded.object).self === 0;
     if (isUnfilled) for (const old of loaded.superseded) copyMaps(old, loaded.object, log);
     writeSettings(loaded.object, options, dataPort, tuning);
@@ -242,8 +243,10 @@ export class Datapath implements Disposable {
 
   /** Detaches and unpins everything of ours; the object cannot be used afterwards. */
   remove(): void {
-    detachAll(this.kind.attach, linksFolder(this.#options.pinDir), this.#underlay.indexes());
-    if (this.kind.attach === "tc") this.#underlay.removeEmptyClsacts();
+    detachAllTcx(linksFolder(this.#options.pinDir));
+    const filtered = this.kind.attach === "tc" ? this.#underlay.indexes() : [...this.#ports.policies().keys()];
+    detachAllTc(filtered);
+    this.#underlay.removeEmptyClsacts(filtered);
     this[Symbol.dispose]();
     rmSync(this.#options.pinDir, { recursive: true, force: true });
   }
@@ -299,6 +302,12 @@ export class Datapath implements Disposable {
       throw thrown;
     }
   }
+}
+
+/** All links but containers' ports, which are on the bridge. */
+function devicesOf(underlay: Underlay, { bridgeIfindex, vxlanIfindex, sleeveIfindex }: DatapathOptions): readonly number[] {
+  const own = [vxlanIfindex, sleeveIfindex];
+  return underlay.links.list().flatMap(({ index, master }) => (master === bridgeIfindex && !own.includes(index) ? [] : [index]));
 }
 
 function portHooks(ifindex: number): Hook[] {

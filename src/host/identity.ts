@@ -13,7 +13,9 @@ import { syncDirectory, writeDurably } from "../runtime/durable-file.ts";
 import { errorText, invariant, UserError } from "../runtime/errors.ts";
 
 export const IDENTITY_FILE = "identity.key";
-const HEADER = "weave identity 1";
+const VERSION = 1;
+const HEADER = `weave identity ${VERSION}`;
+const HEADERS = /^weave identity (\d{1,9})$/;
 const CHECK_BYTES = 8;
 const FILE_BYTES_MAX = 4096;
 
@@ -102,10 +104,18 @@ function protect(path: string, warnings: string[]): void {
   );
 }
 
-/** undefined: damaged. */
+/** undefined: damaged. @throws {UserError} of a newer version, which is no damage: this host would become another peer */
 function read(path: string): KeyPair | undefined {
   if (lstatSync(path).size > FILE_BYTES_MAX) return undefined;
   const [header, key, check, ...rest] = readFileSync(path, "utf8").split("\n");
+  const version = Number(HEADERS.exec(header ?? "")?.[1] ?? 0);
+  if (version > VERSION) {
+    throw new UserError(
+      "conflict",
+      `the identity key ${path} was written by a newer weave (version ${version}, this one knows ${VERSION})`,
+      "install that version again, or move the file away to make this host a new peer",
+    );
+  }
   if (header !== HEADER || rest.join("") !== "" || !/^[0-9a-f]{64}$/.test(key ?? "") || !/^[0-9a-f]{16}$/.test(check ?? "")) {
     return undefined;
   }

@@ -5,6 +5,7 @@ import { decodeAddress } from "../../native/netlink/address.ts";
 import type { Message } from "../../native/netlink/codec.ts";
 import { decodeLink, type LinkRecord } from "../../native/netlink/link.ts";
 import { Monitor, type MonitorGroup } from "../../native/netlink/monitor.ts";
+import { decodeNetconf, NETCONFA_IFINDEX_ALL } from "../../native/netlink/netconf.ts";
 import { decodeTableChange } from "../../native/netlink/nftables.ts";
 import { decodeQdisc } from "../../native/netlink/qdisc.ts";
 import { decodeRoute, type RouteRecord } from "../../native/netlink/route.ts";
@@ -13,13 +14,14 @@ import { decodeRule } from "../../native/netlink/rule.ts";
 import { TABLE } from "../firewall/ruleset.ts";
 import { ipBytes } from "../net/ip.ts";
 import { INSIDE_PREFIX } from "../overlay/wireguard/inside.ts";
-import type { Clock } from "../runtime/clock.ts";
+import { type Clock, every } from "../runtime/clock.ts";
+import { hasBridgeSysctls } from "./bridge.ts";
 import type { Links } from "./links.ts";
 import { CAPTURE_END, SWITCH_END } from "./sleeve-link.ts";
 import { WIREGUARD_LINK } from "./wireguard-plan.ts";
 
-/** `ours`: the bridge, one of its ports, WireGuard's or the sleeve's link, our table of the packet filter, an address, route or queueing discipline of these, or what keeps addresses inside
- *  WireGuard inside. `underlay`: a link, address or route of anything else. */
+/** `ours`: the bridge, one of its ports, WireGuard's or the sleeve's link, our table of the packet filter, an address, route, queueing discipline or setting of these, or what keeps addresses
+ *  inside WireGuard inside. `underlay`: a link, address or route of anything else. */
 export type KernelChange = "ours" | "underlay";
 
 export interface KernelWatchOptions {
@@ -35,7 +37,12 @@ export interface KernelWatchOptions {
 }
 
 const DEFAULT_DELAY_MS = 100; // a container's start makes a dozen changes within some milliseconds
-const GROUPS: readonly MonitorGroup[] = ["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE", "IPV6_RULE"];
+/** Of most settings the kernel tells nobody, so these are looked at; it takes 0.1 ms. */
+const SETTINGS_MS = 500;
+const GROUPS: readonly MonitorGroup[] = [
+  ...(["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE", "IPV6_RULE"] as const),
+  ...(["IPV4_NETCONF", "IPV6_NETCONF"] as const),
+];
 
 /** Ours although they are no ports of the bridge. */
 const BY_NAME: ReadonlySet<string> = new Set([WIREGUARD_LINK, SWITCH_END, CAPTURE_END]);
@@ -51,9 +58,13 @@ export class KernelWatch implements Disposable {
   #bridgeIndex: number | undefined;
   #timer: Disposable | undefined;
   #monitors: readonly Monitor[] = [];
+  readonly #looks: Disposable;
+  /** How often in a row they were wrong. */
+  #wrongLooks = 0;
 
   private constructor(options: KernelWatchOptions) {
     this.#options = options;
+    this.#looks = every(options.clock, SETTINGS_MS, () => this.#lookAtSettings());
   }
 
   /** @throws {SystemError} */
@@ -82,6 +93,7 @@ export class KernelWatch implements Disposable {
 
   [Symbol.dispose](): void {
     for (const monitor of this.#monitors) monitor[Symbol.dispose]();
+    this.#looks[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }
@@ -125,12 +137,20 @@ export class KernelWatch implements Disposable {
       case RTM.NEWRULE:
       case RTM.DELRULE:
         return isInside(decodeRule(message)) ? "ours" : undefined;
+      case RTM.NEWNETCONF:
+      case RTM.DELNETCONF:
+        return this.#classifySettings(decodeNetconf(message));
       case RTM.NEWQDISC:
       case RTM.DELQDISC:
         return this.#side(decodeQdisc(message)?.linkIndex) === "ours" ? "ours" : undefined; // the underlay's are not our business
       default:
         return undefined;
     }
+  }
+
+  /** Those of all links are settings of ours too. */
+  #classifySettings(linkIndex: number | undefined): KernelChange | undefined {
+    return linkIndex === NETCONFA_IFINDEX_ALL || this.#side(linkIndex) === "ours" ? "ours" : undefined;
   }
 
   #classifyRoute(route: RouteRecord | undefined): KernelChange | undefined {
@@ -154,6 +174,12 @@ export class KernelWatch implements Disposable {
   #side(linkIndex: number | undefined): KernelChange | undefined {
     if (linkIndex === undefined) return undefined;
     return this.#ours.has(linkIndex) ? "ours" : "underlay";
+  }
+
+  /** Ever more rarely while they stay wrong: then they cannot be put right. */
+  #lookAtSettings(): void {
+    this.#wrongLooks = hasBridgeSysctls(this.#options.bridge) ? 0 : this.#wrongLooks + 1;
+    if (Number.isInteger(Math.log2(this.#wrongLooks))) this.#report("ours");
   }
 
   #report(change: KernelChange): void {

@@ -6,7 +6,7 @@ import { isSystemError } from "../../native/errno.ts";
 import { MissingLibraryError } from "../../native/ffi.ts";
 import { Nft, type NftAnswer } from "../../native/libnftables/nft.ts";
 import type { Firewall } from "../expose/exposure.ts";
-import { droppingForwardChains, filterChains, type Ruleset, renderRuleset, TABLE } from "../firewall/ruleset.ts";
+import { droppingForwardChains, type Ruleset, renderRuleset, TABLE } from "../firewall/ruleset.ts";
 import { UserError } from "../runtime/errors.ts";
 import { enterNetns, type Netns } from "./netns.ts";
 
@@ -50,16 +50,6 @@ export class NftFirewall implements Firewall, Disposable {
 
   async droppingChains(): Promise<readonly string[]> {
     return this.#isInstalled() ? droppingForwardChains(this.#run("list chains").output) : [];
-  }
-
-  /** Filter chains of everybody for what comes to this host. undefined: there is no library, or no such filter. */
-  inputChains(): readonly { readonly chain: string; readonly drops: boolean }[] | undefined {
-    return this.#isInstalled() ? filterChains(this.#run("list chains").output, "input") : undefined;
-  }
-
-  /** `table` (`ip filter`) as the kernel shows it; empty when there is none. */
-  listTable(table: string): string {
-    return this.#isInstalled() ? this.#run(`list table ${table}`).output : "";
   }
 
   /** `chain` as the kernel shows it, for example `ip filter FORWARD`; empty when there is none. */

@@ -13,12 +13,17 @@ import { announceOrWarn } from "./plumber-announce.ts";
 import { tuneGuest } from "./plumber-guest.ts";
 import { openReference } from "./plumber-namespaces.ts";
 
-/** False: there is no link of that MAC. @throws {UserError} the namespace has ended @throws {SystemError} */
-export function settleGuest(reference: NetnsRef, mac: Mac, addresses: readonly Cidr[], log: Log): boolean {
+/** @param mtuBytes of the near end. False: there is no link of that MAC. @throws {UserError} the namespace has ended @throws {SystemError} */
+export function settleGuest(
+  reference: NetnsRef,
+  { mac, addresses, mtuBytes }: { readonly mac: Mac; readonly addresses: readonly Cidr[]; readonly mtuBytes: number },
+  log: Log,
+): boolean {
   using netns = openReference(reference);
   using guest = Links.openIn(netns);
   const link = guest.list().find((one) => one.mac === mac && one.kind === "veth" && one.up);
   if (!link) return false;
+  if (link.mtuBytes > mtuBytes) guest.change(link.index, { mtuBytes });
   const ips = addresses.map(({ address }) => address);
   inNetns(netns, () => tuneGuest(link.name, ips.some(isIpv6)));
   limitOffloads(netns, link.index);

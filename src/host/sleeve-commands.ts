@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands of the main thread to the sleeve's Worker, which sits in poll() and hears no messages: one datagram each on a socket pair. They never
+// Commands of the main thread to the sleeve's Worker, which sits in epoll_wait() and hears no messages: one datagram each on a socket pair. They never
 // leave the process, so they are trusted.
 import { pack, unpack } from "../mesh/codec.ts";
 import type { ShortId } from "../mesh/peer-name.ts";

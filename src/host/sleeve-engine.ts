@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sleeve's loop, for a thread of its own: frames from the switch out, datagrams in, and between them what the main thread says. It waits in
-// poll() and never returns to an event loop while it runs.
+// epoll_wait() and never returns to an event loop while it runs.
 
 import { SLEEVE_ETHERTYPE, SLEEVE_HEADER } from "../../native/bpf/maps.ts";
 import { close, POLL, poll } from "../../native/libc/fd.ts";
@@ -31,6 +31,8 @@ const WRITABLE_MS = 20;
 /** Timers are looked at so often under load. */
 const TICK_MS = 25;
 const NEIGHBOURS = 4096;
+/** Places in what is waited for. */
+const WAITS_FOR = { ipv4: 0, ipv6: 1, capture: 2, command: 3 } as const;
 const VLAN_TAG_BYTES = 4;
 const MACS_BYTES = 12;
 const ETHERNET_BYTES = 14;
@@ -44,7 +46,7 @@ export class SleeveEngine {
   readonly #outbox: Outbox;
   readonly #injector: Injector;
   readonly #inbox: Inbox;
-  readonly #poll: PollSet;
+  readonly #waits: PollSet;
   readonly #command = new Uint8Array(new ArrayBuffer(4096));
   readonly #keys = new Map<number, ReceiveKey<Session>>();
   readonly #sessions = new Map<number, Session>();
@@ -75,37 +77,47 @@ export class SleeveEngine {
       control: (session, kind, payload) => this.#control(session, kind, payload),
       moved: (session) => this.#moved(session),
     });
-    this.#poll = new PollSet([this.#fds.ipv4, this.#fds.ipv6, this.#capture.fd, setup.commandFd]);
+    this.#waits = new PollSet([this.#fds.ipv4, this.#fds.ipv6, this.#capture.fd, setup.commandFd]);
     undo.move();
   }
 
-  /** Runs until it is told to stop. @throws {PcapError} the link went away */
+  /** Runs until it is told to stop, then gives back port and link. @throws {PcapError} the link went away */
   run(): void {
-    let tickAt = 0;
-    while (!this.#isOver) {
-      this.#now = systemClock.now();
-      const sent = this.#sendTurn();
-      const received = this.#receiveTurn();
-      if (this.#now >= tickAt) {
-        this.#due();
-        tickAt = this.#now + TICK_MS;
-        this.#takeCommands();
-      }
-      if (sent || received) continue;
-      this.#poll.wait(this.#waitMs());
-      if (this.#poll.ready(3) !== 0) this.#takeCommands();
+    try {
+      this.#loop();
+    } finally {
+      this.#close(); // the thread ends, and its descriptors would not
     }
-    this.#close();
+  }
+  /** Nothing is asked of a descriptor that did not say it has something: that would cost as much as a frame. */
+  #loop(): void {
+    let tickAt = 0;
+    let waitMs = 0;
+    while (!this.#isOver) {
+      const isAnyReady = this.#waits.wait(waitMs) > 0;
+      this.#now = systemClock.now();
+      if (isAnyReady) {
+        if (this.#waits.ready(WAITS_FOR.capture) !== 0) this.#sendTurn();
+        this.#receiveTurn();
+        if (this.#waits.ready(WAITS_FOR.command) !== 0) this.#takeCommands();
+        waitMs = TICK_MS; // when timers are due is looked up once it is quiet
+      }
+      if (isAnyReady && this.#now < tickAt) continue;
+      this.#due();
+      tickAt = this.#now + TICK_MS;
+      waitMs = this.#untilDueMs();
+    }
   }
 
   #close(): void {
     for (const session of [...this.#sessions.values()]) session.keys.close();
+    this.#waits[Symbol.dispose]();
     this.#capture[Symbol.dispose]();
     close(this.#packetFd);
     closeSleeveSockets(this.#fds);
   }
 
-  #sendTurn(): boolean {
+  #sendTurn(): void {
     let frames = 0;
     while (frames < FRAMES_A_TURN && this.#outbox.pendingBytes < OUT_BYTES_A_TURN) {
       const taken = this.#capture.deliver(FRAMES_AT_ONCE);
@@ -113,7 +125,6 @@ export class SleeveEngine {
       if (taken < FRAMES_AT_ONCE) break;
     }
     if (frames > 0) this.#outbox.flush(this.#now);
-    return frames > 0;
   }
   /** A frame from the switch, behind the header of the sleeve link. */
   #hand(header: number, length: number): void {
@@ -144,14 +155,14 @@ export class SleeveEngine {
     this.#outbox.frame(session, ttlVni, this.#capture.memory, at, frameBytes, gsoBytes, this.#now);
   }
 
-  #receiveTurn(): boolean {
+  #receiveTurn(): void {
+    const { ipv4, ipv6 } = this.#fds;
     let any = false;
-    for (const fd of [this.#fds.ipv4, this.#fds.ipv6]) if (fd >= 0 && this.#inbox.receive(fd, this.#now)) any = true;
-    if (any) {
-      this.#injector.flush();
-      this.#outbox.flush(this.#now); // answers
-    }
-    return any;
+    if (this.#waits.ready(WAITS_FOR.ipv4) !== 0) any = this.#inbox.receive(ipv4, this.#now);
+    if (this.#waits.ready(WAITS_FOR.ipv6) !== 0) any = this.#inbox.receive(ipv6, this.#now) || any;
+    if (!any) return;
+    this.#injector.flush();
+    this.#outbox.flush(this.#now); // answers
   }
 
   // Sessions
@@ -257,11 +268,11 @@ export class SleeveEngine {
     }
     this.#outbox.flush(this.#now);
   }
-  #waitMs(): number {
+  #untilDueMs(): number {
     let dueAt = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) dueAt = Math.min(dueAt, session.dueAt());
     if (dueAt === Number.POSITIVE_INFINITY) return -1;
-    return Math.max(1, Math.ceil(dueAt - systemClock.now()));
+    return Math.max(1, Math.ceil(dueAt - this.#now));
   }
 
   #figures(): SleeveFigures {

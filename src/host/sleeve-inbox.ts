@@ -53,6 +53,7 @@ export class Inbox {
   constructor(ports: InboxPorts) {
     this.#ports = ports;
     for (let i = 0; i < BUFFERS; i++) this.#messages.setPayload(i, this.#block, i * BUFFER_BYTES, BUFFER_BYTES);
+    this.#offer(BUFFERS);
   }
 
   get drops(): Readonly<Record<string, number>> {
@@ -61,10 +62,6 @@ export class Inbox {
   /** Takes what waits at the socket, once. False: nothing did. */
   receive(fd: number, now: number): boolean {
     this.#now = now;
-    for (let i = 0; i < BUFFERS; i++) {
-      this.#messages.setName(i, this.#names, i * NAME_BYTES, NAME_BYTES);
-      this.#messages.offerControl(i);
-    }
     const received = this.#messages.receive(fd, MSG.DONTWAIT);
     if (received <= 0) return false; // nothing, or the error of an earlier datagram
     for (let i = 0; i < received; i++) {
@@ -75,7 +72,15 @@ export class Inbox {
         this.#take(at + offset, Math.min(each, length - offset), i * NAME_BYTES);
       }
     }
+    this.#offer(received);
     return true;
+  }
+  /** Makes room again in the first `count` messages for what the kernel says beside the bytes: it wrote over what it was offered. */
+  #offer(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#messages.setName(i, this.#names, i * NAME_BYTES, NAME_BYTES);
+      this.#messages.offerControl(i);
+    }
   }
   forget(session: Session): void {
     this.#reassembly.forget(session);

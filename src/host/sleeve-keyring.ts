@@ -5,13 +5,14 @@
 //   initiator ── offer (index, X25519) ──▶ responder            receives by the new key from here on
 //   receives and sends by it from here on ◀── answer (index, X25519) ──
 //   initiator ── anything, by the new key ──▶                    sends by it from here on
-import { PacketCipher } from "../../native/libsodium/packet-cipher.ts";
 import { newSecretKey, publicKeyOf, sharedSecret } from "../../native/libsodium/x25519.ts";
+import type { PacketCipher } from "../../native/packet-cipher.ts";
 import type { SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
 import { CLEAR_MODE, RECORD, REKEY_BYTES } from "../overlay/sleeve/datagram.ts";
 import { deriveKeys, nextSecret, type SessionKeys } from "../overlay/sleeve/keys.ts";
 import { ReplayWindow } from "../overlay/sleeve/replay-window.ts";
 import { sodiumSealing } from "./sealing.ts";
+import { packetCipher } from "./sleeve-ciphers.ts";
 
 /** A key in use is replaced at this age or after so many datagrams; the other end gets its chance to answer before the limits. */
 export const REKEY_MS = 100_000;
@@ -235,7 +236,7 @@ export class Keyring<Owner> {
   }
   #cipherOf(key: Uint8Array | undefined): PacketCipher | undefined {
     if (!key || this.#cipherName === "none") return undefined;
-    const cipher = new PacketCipher(this.#cipherName, key);
+    const cipher = packetCipher(this.#cipherName, key);
     sodiumSealing.wipe(key);
     return cipher;
   }

@@ -3,7 +3,7 @@
 // it lies, straight to where it is sent from. No object is made for a frame.
 import type { Arena } from "../../native/ffi.ts";
 import { copyBytes } from "../../native/libc/messages.ts";
-import type { PacketCipher } from "../../native/libsodium/packet-cipher.ts";
+import type { PacketCipher } from "../../native/packet-cipher.ts";
 import { Cutter, pieceBytes } from "../overlay/sleeve/cutting.ts";
 import {
   CONTROL_RECORD_BYTES,

@@ -2,19 +2,13 @@
 // The user-space sleeve as the main thread holds it: a Worker that carries frames between the switch and neighbours by UDP (sleeve-engine.ts).
 import { close } from "../../native/libc/fd.ts";
 import { SOCK, sendTo, socketPair } from "../../native/libc/socket.ts";
-import { hasAes256Gcm } from "../../native/libsodium/aead.ts";
 import type { Ip } from "../net/ip.ts";
-import type { SleeveCipher, SleeveSession } from "../overlay/carriers.ts";
+import type { SleeveSession } from "../overlay/carriers.ts";
 import { encodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import type { SleeveEvent, SleeveFigures, SleeveSetup } from "./sleeve-messages.ts";
 
 // In the executable every file lies beside every other, here it does not.
 const WORKER = new URL(import.meta.url.includes("$bunfs") ? "./sleeve-worker.ts" : "../sleeve-worker.ts", import.meta.url).href;
-
-/** Best first. */
-export function sleeveCiphers(): SleeveCipher[] {
-  return hasAes256Gcm() ? ["aes256gcm", "chacha20poly1305"] : ["chacha20poly1305"];
-}
 
 export interface SleeveOptions {
   readonly port: number;

@@ -23,7 +23,7 @@ import { heldBy, leaving, ownerAway, spaceFull, tooLate } from "./refusals.ts";
 import { claimAt, foundRing, type Segments, sharesOf, within } from "./ring.ts";
 import { RingKeeper } from "./ring-keeper.ts";
 import { Seeker } from "./seeker.ts";
-import { Space } from "./space.ts";
+import { Space, type SpaceOptions } from "./space.ts";
 import { twinPrefix } from "./twins.ts";
 import { type IpamView, viewOf } from "./view.ts";
 import { WaitingList, type Wish } from "./waiting.ts";
@@ -59,6 +59,7 @@ export interface AllocatorPorts {
   peers(): ReadonlyMap<PeerName, string>;
   /** How many electors to expect when that was not configured. */
   electors(): number;
+  readonly mayReturn: SpaceOptions["mayReturn"];
   /** What people call the holder of an address. */
   describe(owner: string): string;
 }
@@ -89,7 +90,7 @@ export class Allocator implements Disposable {
     const stored = ports.journal.load();
     const memory = recall(stored.memory, options.self, this.#range, log);
     this.#keeper = new RingKeeper(this.#range, options.range6 && twinPrefix(options.range6), clock);
-    this.#space = new Space({ self: options.self, range: this.#range, quarantineMs: options.quarantineMs }, clock, stored);
+    this.#space = new Space({ ...options, range: this.#range, mayReturn: ports.mayReturn }, clock, stored);
     this.#waiting = new WaitingList(clock);
     this.#handOver = new HandOver(clock);
     this.#absence = new Absence({ self: options.self, limitMs: options.reclaimAfterMs, clock, peers: () => ports.peers() });

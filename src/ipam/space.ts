@@ -13,6 +13,9 @@ export interface SpaceOptions {
   readonly self: PeerName;
   readonly range: Range;
   readonly quarantineMs: number;
+  /** Whether who had it may come back for it, such as a stopped container: then it stays in quarantine, and others get it only if nothing else is
+   *  free, or by name. */
+  readonly mayReturn: (lease: Lease) => boolean;
 }
 
 interface Resting {
@@ -102,7 +105,7 @@ export class Space {
     return this.leasesOf(owner).find((lease) => includes(range, lease.address) && !this.#conflicts.has(lease.address));
   }
 
-  /** The address this owner had before, if it was released just now; else the lowest free one of ours in `range`; with `evenResting` one in
+  /** The address this owner had before, if it is still in quarantine; else the lowest free one of ours in `range`; with `evenResting` one in
    *  quarantine if there is no other. undefined: there is none. */
   allocate(lease: Omit<Lease, "address">, range: Range, evenResting: boolean): Lease | undefined {
     this.#endQuarantines();
@@ -285,8 +288,9 @@ export class Space {
 
   #endQuarantines(): void {
     const now = this.#clock.now();
-    for (const [address, { until }] of this.#resting) {
+    for (const [address, { lease, until }] of this.#resting) {
       if (until > now) break;
+      if (this.#options.mayReturn(lease)) continue;
       this.#forget(address);
       if (this.#free && this.owns(address)) this.#free.put(address);
     }

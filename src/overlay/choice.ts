@@ -55,8 +55,8 @@ export class PathChoice {
   #usedSinceMs: number;
   #timer: Disposable | undefined;
   #timerAt: Instant = Number.POSITIVE_INFINITY;
-  /** The other end says that the way in use does not work. */
-  #doubt: Disposable | undefined;
+  /** The other end says that a way, which was in use then, does not work. */
+  #doubt: { readonly about: Candidate; readonly timer: Disposable } | undefined;
   #sleeveWanted = false;
   #bornAt: Instant;
 
@@ -116,10 +116,23 @@ export class PathChoice {
   remote(kind: PathKind, isUp: boolean): void {
     const candidate = this.#find(kind);
     if (!candidate?.isOffered) return;
-    if (candidate === this.#used) this.#doubt?.[Symbol.dispose]();
+    // Also when another way is in use by now: the doubt is older than what is said here.
+    if (candidate === this.#doubt?.about) this.#endDoubt();
     if (candidate.remoteUp === isUp) return;
-    if (isUp || candidate !== this.#used || !candidate.works) this.#believe(candidate, isUp);
-    else this.#doubt = this.#ports.clock.after(DOUBT_MS, () => candidate.isOffered && this.#believe(candidate, false));
+    if (isUp || candidate !== this.#used || !candidate.works) {
+      this.#believe(candidate, isUp);
+      return;
+    }
+    this.#endDoubt();
+    const timer = this.#ports.clock.after(DOUBT_MS, () => {
+      this.#doubt = undefined;
+      if (candidate.isOffered) this.#believe(candidate, false);
+    });
+    this.#doubt = { about: candidate, timer };
+  }
+  #endDoubt(): void {
+    this.#doubt?.timer[Symbol.dispose]();
+    this.#doubt = undefined;
   }
   #believe(candidate: Candidate, isUp: boolean): void {
     candidate.remoteUp = isUp;
@@ -129,7 +142,7 @@ export class PathChoice {
   }
   /** There is a new control connection: what was said on the last one may not have arrived. */
   restate(): void {
-    this.#doubt?.[Symbol.dispose]();
+    this.#endDoubt();
     for (const candidate of this.#candidates) {
       candidate.remoteUp = undefined;
       if (candidate.state === "up" || candidate.state === "down") this.#ports.tell(candidate.kind, candidate.works);
@@ -178,7 +191,7 @@ export class PathChoice {
   }
 
   stop(): void {
-    this.#doubt?.[Symbol.dispose]();
+    this.#endDoubt();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }

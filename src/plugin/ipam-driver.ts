@@ -84,7 +84,10 @@ export function ipamDriver({ addresses, returning, random, log }: IpamDriverPort
         throw new UserError("bad-request", `address ${wanted} lies outside the subnet ${formatCidr(pool.subnet)}`);
       }
       const { prefixLength } = pool.subnet;
-      if (wanted !== undefined) await addresses().claim(newOwner(CHOSEN_OWNER), { address: wanted, prefixLength }, signal);
+      if (wanted !== undefined) {
+        await addresses().claim(newOwner(CHOSEN_OWNER), { address: wanted, prefixLength }, signal);
+        returning.taken(wanted);
+      }
       const address = wanted ?? (await choose(pool, signal));
       log.debug("address given to Docker", { address });
       return { Address: formatCidr({ address, prefixLength }), Data: {} };

@@ -35,8 +35,8 @@ export interface KeeperPorts {
 
 export class Keeper {
   readonly #ports: KeeperPorts;
-  /** Endpoints whose interface was set up by this process: endpoint -> process. */
-  readonly #settled = new Map<string, number>();
+  /** Endpoints whose interface was set up by this process; false: it has to be once more. */
+  readonly #settled = new Map<string, boolean>();
   /** What Docker did not have in the last look: it may just be making it. */
   #doubtfulEndpoints: ReadonlySet<string> = new Set();
   #doubtfulLeases: ReadonlySet<string> = new Set();
@@ -62,6 +62,12 @@ export class Keeper {
       return this.#look(false);
     });
     return this.#next;
+  }
+
+  /** The near ends were changed, so the far ends are to be set up once more. */
+  resettle(): void {
+    for (const id of this.#settled.keys()) this.#settled.set(id, false);
+    void this.look();
   }
 
   #after(work: () => Promise<void>): Promise<void> {
@@ -123,7 +129,7 @@ export class Keeper {
 
   async #settle(endpoint: Endpoint, containerId: string, network: DockerNetwork): Promise<void> {
     const { endpoints, guests, names, namespaces, runtime, log } = this.#ports;
-    if (this.#settled.has(endpoint.id) && endpoint.container === containerId) return;
+    if (this.#settled.get(endpoint.id) && endpoint.container === containerId) return;
     const container = await runtime.containerOn(containerId, network.id);
     const now = endpoints.get(endpoint.id); // it may have gone while Docker answered
     if (!container || container.pid === 0 || !now) return;
@@ -139,8 +145,10 @@ export class Keeper {
     for (const warning of names.register(containerId, container, ips)) {
       log.warn("name of a container", { container: containerId.slice(0, 12), reason: warning });
     }
-    this.#settled.set(endpoint.id, container.pid);
-    log.info("docker container joined", { container: container.names[0] ?? containerId, address: formatAddresses(named) });
+    const isNew = !this.#settled.has(endpoint.id);
+    this.#settled.set(endpoint.id, true);
+    if (isNew)
+      log.info("docker container joined", { container: container.names[0] ?? containerId, address: formatAddresses(named) });
   }
 
   /** Ends what Docker does not have in two looks, such as after its data were deleted. */

@@ -108,9 +108,9 @@ export function networkDriver({ scope, multicast }: NetworkDriverOptions, ports:
       const { container } = endpoint;
       const ips = endpoint.addresses.map(({ address }) => address);
       if (container !== "") names.withdraw(container, ips);
-      // One that the container or another driver chose is not for others: it will be asked for again.
-      const given = ips.filter((ip) => addresses?.holder(ip)?.startsWith(GIVEN_OWNER));
-      returning.leave(container || endpoint.id, given);
+      const heldAs = (owner: string) => ips.filter((ip) => addresses?.holder(ip)?.startsWith(owner));
+      returning.leave(heldAs(GIVEN_OWNER), { container: container || endpoint.id, isChosen: false });
+      if (container !== "") returning.leave(heldAs(CHOSEN_OWNER), { container, isChosen: true });
       await release(endpoint.id, endpoint.addresses);
       log.info("docker endpoint gone", { address: formatAddresses(endpoint) });
       return {};

@@ -36,6 +36,9 @@ export interface Interception {
   over?(): void;
 }
 
+/** A connection without a request is closed after that long; Docker's own clients give up theirs sooner. */
+const IDLE_MS = 600_000;
+
 export interface ConnectionPorts {
   /** @throws {Refusal} Docker is not there */
   connect(): Promise<Wire>;
@@ -48,6 +51,7 @@ export class Connection {
   readonly #client: Wire;
   readonly #ports: ConnectionPorts;
   #docker: Wire | undefined;
+  #waitsSince: number | undefined;
 
   constructor(client: Wire, ports: ConnectionPorts) {
     this.#client = client;
@@ -69,6 +73,10 @@ export class Connection {
       this.#docker?.destroy();
     }
   }
+  /** Since when it has had no request; undefined: it has one. */
+  get waitsSince(): number | undefined {
+    return this.#waitsSince;
+  }
   stop(): void {
     this.#client.destroy();
     this.#docker?.destroy();
@@ -83,7 +91,10 @@ export class Connection {
 
   /** One request. Tells whether there may be another one. */
   async #one(): Promise<boolean> {
-    const bytes = await readHead(this.#client, this.#ports.clock);
+    const { clock } = this.#ports;
+    this.#waitsSince = clock.now();
+    const bytes = await readHead(this.#client, { clock, idleMs: IDLE_MS });
+    this.#waitsSince = undefined;
     if (!bytes) return false;
     const head = parseRequestHead(bytes);
     const interception = this.#ports.intercept(head);

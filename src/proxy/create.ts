@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of a request to create a container that shall be on the network: its program waits for the interface, and it asks weave's name server.
+import { normalize } from "node:path/posix";
 import type { ImageConfig } from "../docker/details.ts";
+import { UserError } from "../runtime/errors.ts";
 import { baseName, type HostnameRules, isTooLong } from "./hostname.ts";
 import type { JsonText } from "./json-text.ts";
-import { mergedEnvironment, WAITER, WAITER_FOLDER, wantedAddresses } from "./rules.ts";
+import { mergedEnvironment, WAITER_FOLDERS, waiterFolderOf, waiterIn, wantedAddresses } from "./rules.ts";
 
 export interface CreateRules {
   readonly noDefaultIpalloc: boolean;
@@ -20,7 +22,7 @@ export interface NameServer {
 
 /** Changes `body` in place. Returns what the operator should know.
  *  @param image undefined: Docker does not have it, and will say so @param names undefined: DNS is left alone
- *  @throws {UserError} WEAVE_CIDR cannot be read */
+ *  @throws {UserError} WEAVE_CIDR cannot be read; there is no place for the waiter */
 export function planCreate(
   body: JsonText,
   name: string,
@@ -30,22 +32,75 @@ export function planCreate(
 ): readonly string[] {
   const environment = mergedEnvironment(image?.environment ?? [], texts(body.get("Env")));
   const wanted = wantedAddresses(text(body.get("HostConfig", "NetworkMode")), environment, rules);
-  const command = commandOf(body, image);
+  const asked = commandOf(body, image);
+  // An image made of a container of ours has the waiter in its entry point already.
+  const waited = waiterFolderOf(asked.entrypoint) !== undefined;
+  const command = waited ? { ...asked, entrypoint: asked.entrypoint.slice(1) } : asked;
   if (wanted === undefined) {
-    // An image made of a container of ours has the waiter in its entry point, and here nothing would end its wait.
-    if (command.entrypoint[0] === WAITER) setCommand(body, command.entrypoint.slice(1), command.arguments);
+    if (waited) setCommand(body, command.entrypoint, command.arguments); // here nothing would end its wait
     return [];
   }
   if (command.entrypoint.length + command.arguments.length === 0) return []; // Docker says so itself
-  if (command.entrypoint[0] !== WAITER) setCommand(body, [WAITER, ...command.entrypoint], command.arguments);
-  mountWaiter(body, rules.waiterFolder);
+  const place = freePlace([...mountsOf(body, ["HostConfig"], rules.waiterFolder), ...placesOf(body, image, command)]);
+  setCommand(body, [waiterIn(place), ...command.entrypoint], command.arguments);
+  mountWaiter(body, rules.waiterFolder, place);
   return names ? setNames(body, name, names, rules.hostname) : [];
 }
 
-/** Puts the waiter's folder into the host configuration that stands at `host`, in place of whatever was to be mounted there. */
-export function mountWaiter(body: JsonText, folder: string, host: readonly string[] = ["HostConfig"]): void {
-  const others = texts(body.get(...host, "Binds")).filter((bind) => bind.split(":")[1] !== WAITER_FOLDER);
-  body.set([...host, "Binds"], [...others, `${folder}:${WAITER_FOLDER}:ro`]);
+/** Puts the waiter's folder at `place`, into the host configuration that stands at `host`. @throws {UserError} something else is to be mounted there */
+export function mountWaiter(body: JsonText, folder: string, place: string, host: readonly string[] = ["HostConfig"]): void {
+  if (mountsOf(body, host, folder).some((path) => isWithin(path, place))) {
+    throw new UserError(
+      "conflict",
+      `a mount at '${place}' would hide the program there that waits for the network`,
+      "give the mount when the container is created, then that program goes elsewhere",
+    );
+  }
+  const others = texts(body.get(...host, "Binds")).filter((bind) => !isWaiterBind(bind, folder));
+  body.set([...host, "Binds"], [...others, `${folder}:${place}:ro`]);
+}
+
+/** A client that makes a container like another one repeats our part of it. */
+function isWaiterBind(bind: string, folder: string): boolean {
+  return bind.startsWith(`${folder}:`);
+}
+
+/** Where a host configuration mounts something, ours left out. */
+function mountsOf(body: JsonText, host: readonly string[], folder: string): readonly string[] {
+  const binds = texts(body.get(...host, "Binds")).filter((bind) => !isWaiterBind(bind, folder));
+  const mounts = body.get(...host, "Mounts");
+  return [
+    ...binds.map((bind) => bind.split(":")[1] ?? bind),
+    ...(Array.isArray(mounts)
+      ? mounts.map((mount: unknown) => text(entries(mount).findLast(([key]) => key.toLowerCase() === "target")?.[1]))
+      : []),
+    ...entries(body.get(...host, "Tmpfs")).map(([path]) => path),
+  ];
+}
+
+/** Further paths that a container uses itself, as far as they can be known: a folder of ours there would hide its files. */
+function placesOf(body: JsonText, image: ImageConfig | undefined, command: Command): readonly string[] {
+  return [
+    ...entries(body.get("Volumes")).map(([path]) => path),
+    ...(image?.volumes ?? []),
+    text(body.get("WorkingDir")) || (image?.workingDir ?? ""),
+    ...command.entrypoint,
+    ...command.arguments,
+  ];
+}
+
+function freePlace(used: readonly string[]): string {
+  const place = WAITER_FOLDERS.find((folder) => !used.some((path) => isWithin(path, folder)));
+  if (place !== undefined) return place;
+  throw new UserError(
+    "conflict",
+    `the container uses ${WAITER_FOLDERS.map((folder) => `'${folder}'`).join(" and ")}, where the program could be that waits for the network`,
+    "mount elsewhere, or leave it off the network with WEAVE_CIDR=none",
+  );
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return `${normalize(path)}/`.startsWith(`${folder}/`);
 }
 
 interface Command {
@@ -101,7 +156,9 @@ function texts(value: unknown): readonly string[] {
   if (typeof value === "string") return [value];
   return Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
 }
+function entries(value: unknown): readonly (readonly [string, unknown])[] {
+  return typeof value === "object" && value !== null ? Object.entries(value) : [];
+}
 function labels(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== "object" || value === null) return {};
-  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+  return Object.fromEntries(entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }

@@ -56,9 +56,11 @@ export class ProxyListeners implements Disposable {
   readonly #stops: (() => void)[] = [];
   readonly #paths: string[] = [];
   readonly #connections = new Set<Connection>();
+  readonly #connectionsMax: number;
 
-  private constructor(ports: ListenerPorts) {
+  private constructor(ports: ListenerPorts, connectionsMax: number) {
     this.#ports = ports;
+    this.#connectionsMax = connectionsMax;
   }
 
   /** @throws {UserError} an address cannot be listened on; then on none */
@@ -66,8 +68,9 @@ export class ProxyListeners implements Disposable {
     endpoints: readonly ProxyEndpoint[],
     tls: ProxyTls | undefined,
     ports: ListenerPorts,
+    connectionsMax = CONNECTIONS_MAX,
   ): Promise<ProxyListeners> {
-    const listeners = new ProxyListeners(ports);
+    const listeners = new ProxyListeners(ports, connectionsMax);
     try {
       for (const endpoint of endpoints) {
         if (endpoint.kind === "unix") await listeners.#unix(endpoint.path);
@@ -131,8 +134,8 @@ export class ProxyListeners implements Disposable {
   }
 
   async #serve(wire: Wire): Promise<void> {
-    if (this.#connections.size >= CONNECTIONS_MAX) {
-      const refusal = new Refusal(503, `weave proxy: more than ${CONNECTIONS_MAX} connections at one time`);
+    if (this.#connections.size >= this.#connectionsMax && !this.#dropIdle()) {
+      const refusal = new Refusal(503, `weave proxy: more than ${this.#connectionsMax} connections at one time`);
       await wire.write(encodeRefusal(refusal, true)).catch(() => undefined); // it may have gone already
       wire.destroy();
       return;
@@ -141,6 +144,16 @@ export class ProxyListeners implements Disposable {
     this.#connections.add(connection);
     await connection.serve();
     this.#connections.delete(connection);
+  }
+
+  /** Ends the connection that has waited longest for a request, so that those who only hold connections keep nobody out. False: there is none. */
+  #dropIdle(): boolean {
+    const idle = [...this.#connections].filter(({ waitsSince }) => waitsSince !== undefined);
+    if (idle.length === 0) return false;
+    const longest = idle.reduce((one, other) => ((other.waitsSince ?? 0) < (one.waitsSince ?? 0) ? other : one));
+    this.#connections.delete(longest);
+    longest.stop();
+    return true;
   }
 }
 

@@ -9,8 +9,11 @@ import type { Wire } from "./wire.ts";
 
 /** A body that is read whole. */
 export const BODY_BYTES_MAX = 4_194_304;
-/** A head that has begun, or a body that is read whole, must be complete after that long. */
+/** What a client sends must go on within this. */
 const SLOW_MS = 30_000;
+/** A head that has begun must be complete after that long, a body that is read whole after that: who sends a byte now and then holds nothing for long. */
+const HEAD_MS = 60_000;
+const BODY_MS = 300_000;
 
 /** What we answer ourselves. */
 export class Refusal extends Error {
@@ -41,12 +44,21 @@ export function encodeRefusal({ status, message }: Refusal, isLast: boolean): Ui
   ]);
 }
 
+/** How long one who sends may take; Docker may take as long as it wants. */
+export interface Patience {
+  readonly clock: Clock;
+  /** Nothing at all may come for so long: then there is no further message. */
+  readonly idleMs: number;
+}
+
 /** A message's head with its empty line; undefined: there is no further message. @throws {MalformedHttp} @throws {Refusal} too slow, too long */
-export async function readHead(wire: Wire, clock?: Clock): Promise<Uint8Array | undefined> {
+export async function readHead(wire: Wire, patience?: Patience): Promise<Uint8Array | undefined> {
   let bytes = Buffer.alloc(0);
   let room = Buffer.alloc(0);
+  let inTime: (() => Promise<Uint8Array | undefined>) | undefined;
   for (;;) {
-    const more = bytes.length === 0 || !clock ? await wire.read() : await inTime(wire, clock);
+    const more = await (inTime ? inTime() : first(wire, patience));
+    if (patience) inTime ??= timely(wire, patience.clock, HEAD_MS);
     if (more === undefined) {
       if (bytes.length === 0) return undefined;
       throw new MalformedHttp("the connection ended within a head");
@@ -73,8 +85,9 @@ export async function readBody(wire: Wire, length: BodyLength, clock: Clock | un
   const end = new BodyEnd(length);
   const parts: Uint8Array[] = [];
   let size = 0;
+  const read = clock ? timely(wire, clock, BODY_MS) : () => wire.read();
   while (!end.done) {
-    const bytes = clock ? await inTime(wire, clock) : await wire.read();
+    const bytes = await read();
     if (bytes === undefined) {
       if (length.kind === "until-close") break;
       throw new MalformedHttp("the connection ended within a body");
@@ -102,13 +115,27 @@ export async function copyBody(from: Wire, to: Wire, length: BodyLength): Promis
   return true;
 }
 
-async function inTime(wire: Wire, clock: Clock): Promise<Uint8Array | undefined> {
-  let isLate = false;
-  using _ = clock.after(SLOW_MS, () => {
-    isLate = true;
-    wire.stopReading();
-  });
-  const bytes = await wire.read();
-  if (isLate) throw new Refusal(408, `weave proxy: nothing more of the request came for ${SLOW_MS / 1000} s`);
-  return bytes;
+async function first(wire: Wire, patience: Patience | undefined): Promise<Uint8Array | undefined> {
+  using _ = patience?.clock.after(patience.idleMs, () => wire.stopReading());
+  return await wire.read();
+}
+
+/** Reads until now and `wholeMs`. @throws {Refusal} it is over */
+function timely(wire: Wire, clock: Clock, wholeMs: number): () => Promise<Uint8Array | undefined> {
+  const end = clock.now() + wholeMs;
+  return async () => {
+    const limitMs = Math.min(SLOW_MS, end - clock.now());
+    let isLate = false;
+    using _ = clock.after(Math.max(0, limitMs), () => {
+      isLate = true;
+      wire.stopReading();
+    });
+    const bytes = await wire.read();
+    if (!isLate) return bytes;
+    const why =
+      limitMs === SLOW_MS
+        ? `nothing more of the request came for ${SLOW_MS / 1000} s`
+        : `it was not complete after ${wholeMs / 1000} s`;
+    throw new Refusal(408, `weave proxy: ${why}`);
+  };
 }

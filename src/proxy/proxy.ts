@@ -8,7 +8,7 @@ import { type CreateRules, mountWaiter, type NameServer, planCreate } from "./cr
 import type { RequestHead } from "./head.ts";
 import { rewriteInspect } from "./inspect.ts";
 import { JsonText } from "./json-text.ts";
-import { callOf, WAITER } from "./rules.ts";
+import { callOf, waiterFolderOf } from "./rules.ts";
 import type { Starts, StartsPorts } from "./starts.ts";
 
 export interface ProxyOptions extends CreateRules {
@@ -73,10 +73,12 @@ export class DockerProxy {
     return {
       changeRequest: async (text) => {
         const details = await this.#ports.details(word);
-        if (details?.entrypoint[0] !== WAITER) return undefined;
+        const place = details && waiterFolderOf(details.entrypoint);
+        if (!details || place === undefined) return undefined;
+        const changed = this.#withHostConfig(text, place);
         id = details.id;
         awaited = this.#ports.starts.await(id);
-        return this.#withHostConfig(text);
+        return changed;
       },
       answered: async (status) => {
         if (id !== undefined && (status === 204 || status === 304)) await this.#ports.starts.started(id);
@@ -86,7 +88,7 @@ export class DockerProxy {
   }
 
   /** Old clients send the host configuration again when they start; it would replace the one we made. */
-  #withHostConfig(text: string): string | undefined {
+  #withHostConfig(text: string, place: string): string | undefined {
     const body = readObject(text);
     if (!body) return undefined;
     const nested = body.get("HostConfig");
@@ -94,7 +96,7 @@ export class DockerProxy {
     const host = typeof nested === "object" ? ["HostConfig"] : [];
     const fields = body.get(...host);
     if (typeof fields !== "object" || fields === null || Object.keys(fields).length === 0) return undefined;
-    mountWaiter(body, this.#options.waiterFolder, host);
+    mountWaiter(body, this.#options.waiterFolder, place, host);
     const names = this.#ports.nameServer();
     const servers = body.get(...host, "Dns");
     if (names) body.set([...host, "Dns"], [...(Array.isArray(servers) ? servers : []), names.address]);

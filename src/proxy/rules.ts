@@ -3,9 +3,8 @@
 import { parseAddressRequests } from "../attach/address.ts";
 import type { RequestHead } from "./head.ts";
 
-/** The waiter inside a container, as the beginning of its entry point says. */
-export const WAITER = "/w/w";
-export const WAITER_FOLDER = "/w";
+/** Where containers have the waiter's folder: the first of these that they do not use themselves. Only ever added to, for containers live long. */
+export const WAITER_FOLDERS: readonly string[] = ["/w", "/weave-wait"];
 const NETWORK_MODES: readonly string[] = ["", "default", "bridge", "none"];
 
 /** The addresses a container is to have, as attach takes them; undefined: it is left alone. None: one in the default subnet.
@@ -22,6 +21,15 @@ export function wantedAddresses(
   if (words.length === 1 && words[0] === "none") return undefined;
   parseAddressRequests(words);
   return words;
+}
+
+/** The program that waits, in that folder. */
+export function waiterIn(folder: string): string {
+  return `${folder}/w`;
+}
+/** Where a container has the waiter, as the beginning of its entry point says; undefined: its program does not wait. */
+export function waiterFolderOf([first]: readonly string[]): string | undefined {
+  return WAITER_FOLDERS.find((folder) => first === waiterIn(folder));
 }
 
 /** Client's environment over the image's. */

@@ -11,7 +11,7 @@ import { parseIp } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { errorText, InvariantError, UserError } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
-import { WAITER, wantedAddresses } from "./rules.ts";
+import { waiterFolderOf, wantedAddresses } from "./rules.ts";
 
 /** Docker tells of a start before there is a process. */
 const POLL_MS = 100;
@@ -236,7 +236,7 @@ export class Starts implements Disposable {
 
 /** Its program waits. */
 function isOurs({ entrypoint }: ContainerDetails): boolean {
-  return entrypoint[0] === WAITER;
+  return waiterFolderOf(entrypoint) !== undefined;
 }
 
 /** None when it is not one that attach takes. */

@@ -62,10 +62,7 @@ function openChecked(path: string, verify: (database: Database) => void): Databa
 
 function configure(database: Database, path: string): void {
   database.run("PRAGMA busy_timeout = 250");
-  database.run("PRAGMA journal_mode = WAL");
-  database.run("PRAGMA synchronous = FULL");
-  const check = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get();
-  if (check?.quick_check !== "ok") throw new DamagedDatabaseError(`database ${path} is damaged: ${check?.quick_check}`);
+  // Before anything is written, and before anybody judges whether the file is damaged: what a newer one puts there is not known here.
   const version = readVersion(database);
   if (version > SCHEMA_VERSION) {
     throw new UserError(
@@ -74,6 +71,10 @@ function configure(database: Database, path: string): void {
       "install that version again, or move the file away to start afresh",
     );
   }
+  database.run("PRAGMA journal_mode = WAL");
+  database.run("PRAGMA synchronous = FULL");
+  const check = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get();
+  if (check?.quick_check !== "ok") throw new DamagedDatabaseError(`database ${path} is damaged: ${check?.quick_check}`);
   migrate(database);
   chmodSync(path, 0o600);
 }

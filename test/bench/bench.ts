@@ -10,6 +10,7 @@
 //   ipam     addresses given out                    --times N --daemons N
 //   start    whole commands                         --times N
 //   proxy    docker run through the API proxy       --times N
+//   sdk      tests of Docker's Python library       --only file,file::Class::test
 //   service  the packaged service on real hosts     --times N --idle SECONDS
 import { parseArgs } from "node:util";
 import { overLossyLine } from "../support/lossy-line.ts";
@@ -20,6 +21,7 @@ import { benchMesh } from "./mesh.ts";
 import { benchConnect, benchStart } from "./moments.ts";
 import { benchPaths } from "./paths.ts";
 import { benchProxy } from "./proxy.ts";
+import { benchSdk } from "./sdk.ts";
 import { benchService } from "./service.ts";
 import { benchSleeve } from "./sleeve.ts";
 
@@ -36,6 +38,7 @@ const { values, positionals } = parseArgs({
   },
 });
 const what = positionals[0] ?? "paths";
+const only = values.only.split(",").filter((part) => part !== "");
 
 async function main(): Promise<boolean> {
   switch (what) {
@@ -43,7 +46,7 @@ async function main(): Promise<boolean> {
       return await benchPaths({
         rounds: Number(values.rounds),
         durationMs: Number(values.ms),
-        only: values.only.split(",").filter((part) => part !== ""),
+        only,
       });
     case "mesh":
       return await benchMesh({
@@ -64,13 +67,15 @@ async function main(): Promise<boolean> {
       return await benchConnect(Number(values.times ?? "10"));
     case "proxy":
       return await benchProxy(Number(values.times ?? "30"));
+    case "sdk":
+      return await benchSdk(only);
     case "start":
       return benchStart(Number(values.times ?? "50"));
     case "service":
       return await benchService({ times: Number(values.times ?? "10"), idleSeconds: Number(values.idle) });
     default:
       console.error(
-        `bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start, proxy or service`,
+        `bench: unknown bench '${what}'; use paths, sleeve, lossy, dns, ipam, mesh, connect, start, proxy, sdk or service`,
       );
       process.exit(2);
   }

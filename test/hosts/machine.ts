@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real hosts on one machine: containers of systemd-nspawn with systemd as their first process, an overlay each over one root file system
 // (packaging/setup.sh hosts), and one segment between them: hN has 192.168.48.(10+N) on eth0. On request they have Docker, which does not run until
-// `startDocker`.
+// `startDocker`, firewalld and ufw.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,8 @@ import { type Finished, must, run } from "../support/command.ts";
 import { waitFor } from "../support/wait.ts";
 
 type Kind = "base" | "docker";
-const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${kind}.tar`, import.meta.url).pathname;
+const ARCHIVES = { base: "base.tar", docker: "services.tar" } as const;
+const archiveOf = (kind: Kind): string => new URL(`../../dist/hosts/${ARCHIVES[kind]}`, import.meta.url).pathname;
 const DROP_IN = "/etc/systemd/system/docker.service.d/cgroups.conf";
 /** Debian's unit is not started a fourth time within a minute, which tests do. */
 const NO_LIMIT = "'[Unit]' StartLimitIntervalSec=0";
@@ -209,16 +210,17 @@ export class Machine {
     writeFileSync(join(root, "etc/machine-id"), `${crypto.randomUUID().replaceAll("-", "")}\n`);
   }
 
-  /** Powers off and boots again, as after a failure of the kernel: nothing of it lasts but the disk. */
-  async reboot(): Promise<void> {
+  /** Powers off and boots again: nothing of it lasts but the disk. */
+  async reboot(isOff?: () => void): Promise<void> {
     await this.#powerOff();
+    isOff?.();
     await this.boot();
   }
 
   /** Runs a line of shell on the host. */
   async run(line: string): Promise<Finished> {
     const env = ["/usr/bin/env", "-i", `PATH=${PATH}`, "HOME=/root", "LC_ALL=C"];
-    return await run(["nsenter", "-t", String(this.#pid), "-a", "--", ...env, "sh", "-c", line]);
+    return await run(["nsenter", "-t", String(this.#pid), "-a", "--", ...env, "sh", "-c", line], { deadlineMs: 60_000 });
   }
   /** The same; it must succeed. Returns stdout. */
   async sh(line: string): Promise<string> {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Debian package on two real hosts: installed, started, upgraded under traffic, rebooted, removed and purged, as an administrator does.
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../support/command.ts";
+import { Flood } from "../support/flood.ts";
+import type { Place } from "../support/lab-host.ts";
+import { StreamRun } from "../support/traffic.ts";
 import { waitFor } from "../support/wait.ts";
 import { hasRelease, type Machine, Machines, RELEASES, whyNoHosts } from "./machine.ts";
 
@@ -106,10 +110,17 @@ hosts("the package", () => {
     await h1.sh("weave detach /run/netns/box; ip netns del box");
   });
 
-  test("restart, kill, upgrade and downgrade lose no frame, and the peers of `connect` stay", async () => {
+  test("restart, kill, upgrade and downgrade under bulk traffic lose no frame and break no flow, and the peers of `connect` stay", async () => {
     const pidOf = async (machine: Machine) => (await machine.sh("systemctl show -p MainPID --value weave")).trim();
     const ready = (machine: Machine) =>
       waitFor("the service", async () => (await machine.run("weave status")).code === 0, { deadlineMs: 20_000, everyMs: 100 });
+    const [box1, box2] = [h1, h2].map((machine) => ({ netns: `${machine.files}/run/netns/bulk` }) as Place) as [Place, Place];
+    await Promise.all([
+      h1.sh("ip netns add bulk; weave attach 10.32.9.11/24 /run/netns/bulk"),
+      h2.sh("ip netns add bulk; weave attach 10.32.9.12/24 /run/netns/bulk"),
+    ]);
+    const streams = [await StreamRun.start(box1, box2, "10.32.9.12"), await StreamRun.start(box2, box1, "10.32.9.11")];
+    const flood = await Flood.start(box2, box1, "10.32.9.11");
     const lost = await lostDuring(async () => {
       await h1.sh("systemctl restart weave");
       const before = await pidOf(h1);
@@ -124,7 +135,12 @@ hosts("the package", () => {
       await install(h2, NEWER);
       await ready(h2);
     });
-    expect(lost).toBe(0);
+    for (const stream of streams) await stream.more(1 << 20);
+    const { sent, ...bad } = await flood.stop();
+    expect(sent).toBeGreaterThan(1_000);
+    expect({ pings: lost, ...bad }).toEqual({ pings: 0, lost: 0, duplicates: 0 });
+    for (const stream of streams) expect(stream.stop()).toMatchObject({ broken: false, damagedAt: undefined });
+    for (const machine of [h1, h2]) await machine.sh("weave detach /run/netns/bulk; ip netns del bulk");
     await waitFor("the connection", async () => /established/.test(await h2.sh("weave status connections")), {
       deadlineMs: 20_000,
     });
@@ -141,11 +157,24 @@ hosts("the package", () => {
     expect(await h1.sh(links)).toBe(before);
   });
 
-  test("after a reboot everything is back without hands", async () => {
-    await h2.reboot();
-    await waitUntilReached(h2, "10.32.9.1");
-    await waitUntilReached(h1, "10.32.9.2");
-    expect(await h2.sh("weave status targets")).toContain(h1.address);
+  test("what launch was given wins over weave.toml, is shown with its origin, and after a reboot everything is back without hands", async () => {
+    await h2.sh("systemctl disable weave; weave stop");
+    await h2.sh('printf \'nickname = "second"\\nlog-level = "warning"\\n\' >/etc/weave/weave.toml');
+    const { stderr } = await h2.run(`weave launch --log-level debug ${h1.address}`);
+    expect(stderr).toBe("weave launch: it is not started at the next boot; for that: systemctl enable weave\n");
+    await h2.sh("systemctl enable weave");
+    await h2.sh("weave connect 192.168.48.99; weave forget 192.168.48.99; weave connect 192.168.48.98");
+    for (const turn of ["before", "after"]) {
+      expect(await h2.sh("systemctl is-active weave")).toBe("active\n");
+      const { Config, Router } = JSON.parse(await h2.sh("weave report"));
+      expect([turn, Config.nickname, Config.logLevel]).toEqual([turn, "second", "debug"]);
+      expect(Config.origins).toEqual({ nickname: "config", logLevel: "launch" });
+      expect(Router.Targets).toEqual([h1.address, "192.168.48.98"]);
+      if (turn === "before") await h2.reboot();
+      await waitUntilReached(h2, "10.32.9.1");
+      await waitUntilReached(h1, "10.32.9.2");
+    }
+    await h2.sh("weave forget 192.168.48.98");
   });
 
   test("weave.toml is read when the service starts, and a mistake in it is told", async () => {
@@ -216,6 +245,30 @@ hosts("the package", () => {
     expect(await bad("service")).toContain("weave.service is ");
     await h1.sh("rm -r /run/systemd/system/weave.service.d; systemctl daemon-reload; systemctl restart weave");
     expect([await bad("jit"), await bad("service")]).toEqual(["", ""]);
+    await waitUntilReached(h2, "10.32.9.1");
+  });
+
+  test("a downgrade over a newer schema is refused in words, nothing is changed, and the network goes on", async () => {
+    const schema = (version: number) => {
+      using database = new Database(join(h1.root, "var/lib/weave/weave.db"));
+      const before = database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+      database.run(`PRAGMA user_version = ${version}`);
+      return before;
+    };
+    await h1.sh("systemctl stop weave");
+    const ours = schema(99);
+    const files = "cd /var/lib/weave && sha256sum identity.key weave.db";
+    const before = await h1.sh(files);
+    expect((await h1.run("systemctl start weave")).code).not.toBe(0);
+    expect(await h1.sh("journalctl -u weave -n 20 -o cat")).toMatch(
+      /database \/var\/lib\/weave\/weave\.db was written by a newer weave \(schema 99, this one knows \d+\); install that version again/,
+    );
+    expect((await h1.run("weave doctor")).stdout).toMatch(/^error +service .*written by a newer weave/m);
+    expect(await reaches(h2, "10.32.9.1")).toBe(true);
+    await h1.sh("systemctl stop weave");
+    expect(await h1.sh(files)).toBe(before);
+    expect(schema(ours)).toBe(99);
+    await h1.sh("systemctl start weave");
     await waitUntilReached(h2, "10.32.9.1");
   });
 
@@ -300,7 +353,7 @@ hosts("the package", () => {
     expect(await ask("--requires")).toMatch(/libelf\.so\.1\(\)\(64bit\)/);
     expect(await ask("--recommends")).toMatch(/libbpf\.so\.1\(\)\(64bit\)/);
     expect(await ask("--scripts")).toContain("weave reset --keep-state --force");
-  });
+  }, 180_000);
 
   // There is no Fedora to be had, so rpm runs on a Debian: with --nodeps, because the libraries were not installed by it.
   test.skipIf(!hasRelease("debian13"))("the rpm is installed, started, upgraded and removed by rpm", async () => {

@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Docker's swarm over the managed plugin: made on each node from the installed executable, a service with replicas on two hosts, more and fewer of them, a
 // drained node, a network without containers.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { waitFor } from "../support/wait.ts";
-import { IMAGE, type Machine, Machines, whyNoHosts } from "./machine.ts";
+import { withDockerHosts } from "./docker-hosts.ts";
+import { IMAGE, type Machine } from "./machine.ts";
 
-const why = whyNoHosts("docker");
-const hosts = why === undefined ? describe : () => undefined;
-hosts("services of a swarm", () => {
-  let machines: Machines;
+withDockerHosts("services of a swarm", (hosts) => {
   let h1: Machine;
   let h2: Machine;
 
   beforeAll(async () => {
-    machines = await Machines.bootWithDocker("h1", "h2");
-    [h1, h2] = machines.all as [Machine, Machine];
+    [h1, h2] = hosts.all;
     await h1.sh(`docker swarm init --advertise-addr ${h1.address}`);
     const token = (await h1.sh("docker swarm join-token -q worker")).trim();
     await h2.sh(`docker swarm join --token ${token} ${h1.address}:2377`);
-  }, 180_000);
-  afterAll(async () => {
-    await machines?.[Symbol.asyncDispose]();
   }, 60_000);
 
   const show = async () =>
@@ -37,7 +31,7 @@ hosts("services of a swarm", () => {
     /inet ([\d.]+)/.exec(await machine.sh(`docker exec ${id} ip -o -4 addr show dev ethwe0`))?.[1] ?? "";
 
   test("the plugin is made from the executable, without a registry", async () => {
-    await Promise.all(machines.all.map((machine) => machine.sh("weave docker-plugin create")));
+    await Promise.all(hosts.all.map((machine) => machine.sh("weave docker-plugin create")));
     expect(await h1.sh("docker plugin ls --format '{{.Name}} {{.Enabled}}'")).toBe("weave:latest true\n");
     const { code, stderr } = await h1.run("weave docker-plugin create");
     expect(code).toBe(1);
@@ -47,7 +41,7 @@ hosts("services of a swarm", () => {
 
   test("replicas on two hosts reach each other by address and name", async () => {
     await h1.sh("docker network create --driver weave:latest --subnet 10.99.0.0/24 wide");
-    const constraint = "--endpoint-mode dnsrr --no-resolve-image --detach";
+    const constraint = "--endpoint-mode dnsrr --no-resolve-image --stop-grace-period 0s --detach";
     await h1.sh(
       `docker service create --name web ${constraint} --network wide --replicas-max-per-node 1 --replicas 2 ${IMAGE} sleep 10000`,
     );
@@ -70,6 +64,19 @@ hosts("services of a swarm", () => {
     );
   }, 100_000);
 
+  test("both hosts are restarted: the replicas are back and reach each other", async () => {
+    await Promise.all(hosts.all.map((machine) => machine.reboot()));
+    await waitFor(
+      "new replicas that reach each other",
+      async () => {
+        const [[one = ""], [two = ""]] = [await tasks(h1), await tasks(h2)];
+        const address = await addressOf(h2, two);
+        return (await h1.run(`docker exec ${one} ping -c1 -W1 ${address}`)).code === 0;
+      },
+      { deadlineMs: 60_000, everyMs: 200, show },
+    );
+  }, 120_000);
+
   test("more, a drained node, fewer: tasks come and go with their interfaces", async () => {
     const links = async (machine: Machine) => Number((await machine.sh("ip -o link show | grep -c vethwl || true")).trim());
     await h1.sh("docker service update --detach --replicas-max-per-node 0 --replicas 4 web");
@@ -84,6 +91,9 @@ hosts("services of a swarm", () => {
     expect(await links(h1)).toBe(4);
     const [one = "", two = ""] = await tasks(h1);
     await h1.sh(`docker exec ${one} ping -c1 -W3 ${await addressOf(h1, two)}`);
+    await h1.sh("docker service update --detach --replicas 1 web");
+    await running(1, 0);
+    await waitFor("no interface of those that are no more wanted", async () => (await links(h1)) === 1, { show });
     await h1.sh("docker service rm web");
     await running(0, 0);
     await waitFor("the network to be free", async () => (await h1.run("docker network rm wide")).code === 0, {
@@ -109,5 +119,3 @@ hosts("services of a swarm", () => {
     await h1.sh("docker network rm late; docker plugin disable -f weave; docker plugin rm weave");
   }, 60_000);
 });
-
-if (why !== undefined) test.skip(`hosts with Docker (${why})`, () => undefined);

@@ -5,10 +5,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Lab } from "../support/lab.ts";
-import { EXECUTABLE, type Host } from "../support/lab-host.ts";
+import { type Container, EXECUTABLE, type Host } from "../support/lab-host.ts";
 import { kill } from "../support/processes.ts";
 import { waitFor } from "../support/wait.ts";
-import { launch } from "../support/weave.ts";
+import { attach, launch } from "../support/weave.ts";
 
 let lab: Lab;
 let h1: Host;
@@ -98,4 +98,64 @@ test("reset removes the state of the daemon that runs, wherever it keeps it", as
   expect(existsSync(h2.file("/var/lib/elsewhere/identity.key"))).toBe(true);
   await h2.mustWeave("reset");
   expect(existsSync(h2.file("/var/lib/elsewhere"))).toBe(false);
+});
+
+describe("attach-bridge", () => {
+  const bridge = "br-0123456789ab"; // as Docker names its networks' bridges: as long as a name can be
+  let inside: Container;
+  beforeAll(async () => {
+    const h2 = lab.host("h2");
+    await launch(h2, h1.address);
+    await attach(h2, "far", "10.2.7.2/24");
+    await h1.must(["ip", "link", "add", bridge, "type", "bridge"]);
+    await h1.must(["ip", "link", "set", bridge, "up"]);
+    inside = await h1.container("inside");
+    await h1.must(["ip", "link", "add", "plug", "type", "veth", "peer", "name", "eth0", "netns", inside.name]);
+    await h1.must(["ip", "link", "set", "plug", "master", bridge, "up"]);
+    await inside.must(["ip", "addr", "add", "10.2.7.1/24", "dev", "eth0"]);
+    await inside.must(["ip", "link", "set", "eth0", "up", "mtu", "1300"]);
+  });
+  const joins = async (): Promise<boolean> =>
+    (await h1.must(["ip", "-br", "link", "show", "master", bridge])).includes("vethwebg");
+
+  test("what is plugged into another bridge reaches containers of other hosts, also after a new daemon and after repairs", async () => {
+    expect(await inside.reaches("10.2.7.2", 1_000)).toBe(false);
+    expect(await h1.mustWeave("attach-bridge", bridge)).toBe("");
+    expect(await h1.mustWeave("attach-bridge", bridge)).toBe(""); // no error
+    expect(await inside.reaches("10.2.7.2")).toBe(true);
+    expect(await h1.mustWeave("ps", `bridge:${bridge}`)).toMatch(/^bridge:br-01 [0-9a-f:]{17}\n$/);
+    await h1.killDaemon();
+    await launch(h1);
+    await h1.must(["sh", "-c", "ip link del $(ls /sys/class/net | grep vethwebl)"]);
+    await waitFor("the pair to be made again", joins, { deadlineMs: 5_000 });
+    expect(await inside.reaches("10.2.7.2")).toBe(true);
+  });
+
+  test("a bridge that goes away and comes back is joined again; one that was taken off is not", async () => {
+    await h1.must(["ip", "link", "del", bridge]);
+    await h1.must(["ip", "link", "add", bridge, "type", "bridge"]);
+    await h1.must(["ip", "link", "set", "plug", "master", bridge]);
+    await h1.must(["ip", "link", "set", bridge, "up"]);
+    await h1.mustWeave("attach-bridge", bridge);
+    expect(await inside.reaches("10.2.7.2")).toBe(true);
+    expect(await h1.mustWeave("attach-bridge", "--remove", bridge)).toBe("");
+    expect(await joins()).toBe(false);
+    await h1.killDaemon();
+    await launch(h1);
+    expect(await joins()).toBe(false);
+    expect(await inside.reaches("10.2.7.2", 1_000)).toBe(false);
+  });
+
+  test("what is no other bridge is refused, and leaves nothing", async () => {
+    for (const [word, why] of [
+      ["nosuch", "there is no bridge 'nosuch' on this host"],
+      ["weave", "cannot attach 'weave' to itself"],
+      ["lo", "'lo' is a hardware link, not a bridge"],
+    ] as const) {
+      expect(await h1.weave("attach-bridge", word)).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(why) });
+    }
+    const removal = await h1.weave("attach-bridge", "--remove", bridge);
+    expect(removal.stderr).toContain(`the bridge '${bridge}' is not attached`);
+    expect(await h1.must(["ls", "/sys/class/net"])).not.toContain("vethweb");
+  });
 });

@@ -94,9 +94,29 @@ describe("with the daemon", () => {
       /^warning: h2 connected to us, but [\d.]+:6783 is closed to us: .*timeout -> open TCP 6783 in the firewall of h2/,
     );
     expect(firewall).toBe(
-      "warning: 'inet shut in' refuses what it does not know, and no rule names tcp 6783 -> nft insert rule inet shut in tcp dport 6783 accept",
+      "warning: 'inet shut in' drops what peers send to tcp 6783 -> nft insert rule inet shut in tcp dport 6783 accept # until the next boot; to last, put it where this host keeps its rules",
     );
     expect(await complaint(h2, "firewall")).toBe("");
+  });
+
+  test("rules of iptables, old and new, that shut a port; those that ask for what is not known are no complaint", async () => {
+    const old =
+      "iptables-legacy -A INPUT -p tcp --dport 6780:6790 -j LOG; iptables-legacy -A INPUT -p tcp --syn --dport 6783 -j DROP";
+    expect(await found(h2, "firewall", old, "iptables-legacy -F")).toBe(
+      "warning: 'iptables-legacy filter INPUT' drops what peers send to tcp 6783 -> iptables-legacy -t filter -I INPUT -p tcp --dport 6783 -j ACCEPT # until the next boot; to last, put it where this host keeps its rules",
+    );
+    const modern = "iptables-nft -A INPUT -p udp -m conntrack --ctstate NEW -m multiport --dports 1,6783 -j REJECT";
+    expect(await found(h2, "firewall", modern, "nft delete table ip filter")).toBe(
+      "warning: 'ip filter INPUT' drops what peers send to udp 6783 -> nft insert rule ip filter INPUT udp dport 6783 accept # until the next boot; to last, put it where this host keeps its rules",
+    );
+    await h2.must(["sh", "-c", modern.replace("-m conntrack --ctstate NEW", "-m length --length 1000:1001")]);
+    expect(await findingsOf(h2, "firewall")).toMatchObject([
+      {
+        result: "unknown",
+        text: "whether 'ip filter INPUT' lets in udp 6783 cannot be told: its rules ask for more than the port",
+      },
+    ]);
+    await h2.must(["nft", "delete table ip filter"]);
   });
 
   test("the port of the fast datapath closed on the way", async () => {

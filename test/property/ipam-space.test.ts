@@ -4,6 +4,7 @@
 // by all but one of them.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Lease } from "../../src/ipam/lease.ts";
 import { foundRing, type Segments } from "../../src/ipam/ring.ts";
 import { Space } from "../../src/ipam/space.ts";
 import { peerName } from "../support/records.ts";
@@ -34,7 +35,8 @@ class Hosts {
 
   constructor() {
     const clock = { now: () => this.now, wallMs: () => this.now, after: () => ({ [Symbol.dispose]: () => {} }) };
-    this.spaces = PEERS.map((self) => new Space({ self, range, quarantineMs: 30_000 }, clock, { leases: [], freed: [] }));
+    const options = { range, quarantineMs: 30_000, mayReturn: ({ owner: before }: Lease) => before === "a" };
+    this.spaces = PEERS.map((self) => new Space({ ...options, self }, clock, { leases: [], freed: [] }));
     for (const space of this.spaces) space.merge(foundRing(range, PEERS));
   }
 

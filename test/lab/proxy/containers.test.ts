@@ -120,6 +120,12 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
     const refused = ['127 exec: "no-such": executable file not found in $PATH', '126 exec: "/etc": permission denied', "125 "];
     expect(outcomes).toEqual([cat, cat, cat, "7 ", ...refused]);
 
+    // Who has something of its own at /w keeps it.
+    await world.must(["run", "--rm", "-v", "own:/w", IMAGE, "sh", "-c", "ip link show ethwe >/w/data"]);
+    const shown = await run("-v", "own:/w:ro", IMAGE, "sh", "-c", "cat /w/data; ls /weave-wait; ip link show ethwe");
+    expect(shown).toMatch(/^0 .*ethwe.*\n.*\nw\n.*ethwe.*UP/);
+    await world.must(["volume", "rm", "own"]);
+
     // An image of such a container waits once, and not at all where nothing would end the wait.
     await world.must(["run", "--name", "source", IMAGE, "cat", "/proc/self/cmdline"]);
     await world.must(["commit", "source", "committed"]);
@@ -149,6 +155,7 @@ describe.skipIf(missing !== undefined)("containers through the proxy", () => {
     expect(await refusal("--name", "full3", "-e", "WEAVE_CIDR=net:10.40.8.0/30")).toContain(
       "no address is free in 10.40.8.1-10.40.8.2: all 2 are in use",
     );
+    expect(await refusal("-v", "/tmp:/w", "--tmpfs", "/weave-wait/x")).toContain("the container uses '/w' and '/weave-wait'");
     expect((await world.docker("start", "no-such")).stderr).toContain("No such container: no-such");
     await remove("first", "second", "full1", "full2", "full3");
   }, 90_000);

@@ -8,11 +8,31 @@ import { Background, labEnvironment, must } from "../../support/command.ts";
 import { EXECUTABLE } from "../../support/lab-host.ts";
 import { waitFor } from "../../support/wait.ts";
 import { dockerMissing, IMAGE } from "../attach/dockerd.ts";
+import { composeMissing, differences, makeComposeImages, runComposeTests } from "./compose.ts";
 import { ProxyWorld } from "./world.ts";
 
 const missing = dockerMissing();
 if (missing !== undefined) console.warn(`skipped: Docker API proxy: ${missing}`);
 const TCP = 12375;
+
+/** A choice that is quick; `bench -- sdk` runs all. */
+const COMPOSE_TESTS = [
+  "tests/integration/network_test.py",
+  "tests/integration/volume_test.py",
+  ...[
+    "build_with_build_args",
+    "create_container_with_extra_hosts_list",
+    "create_container_with_one_off",
+    "create_container_with_volume_mount",
+    "network_mode_host",
+    "network_mode_none",
+    "scale_with_immediate_exit",
+    "start_container_creates_fixed_external_ports",
+  ].map((name) => `tests/integration/service_test.py::ServiceTest::test_${name}`),
+  ...["events_json", "exec_without_tty", "logs_follow", "run_handles_sigterm"].map(
+    (name) => `tests/acceptance/cli_test.py::CLITestCase::test_${name}`,
+  ),
+];
 
 describe.skipIf(missing !== undefined)("through the proxy", () => {
   let world: ProxyWorld;
@@ -140,6 +160,20 @@ box.remove(); print("done")
     60_000,
   );
 
+  const noCompose = composeMissing();
+  if (noCompose !== undefined) console.warn(`skipped: tests of Docker's Python library: ${noCompose}`);
+  test.skipIf(noCompose !== undefined)(
+    "what Docker's Python library does for Compose ends as it does without",
+    async () => {
+      await makeComposeImages(world.engine);
+      const direct = await runComposeTests(world.engine.socket, COMPOSE_TESTS, 180_000);
+      expect(differences(direct, await runComposeTests(world.socket, COMPOSE_TESTS, 180_000))).toEqual([]);
+      expect([...direct].filter(([, outcome]) => outcome !== "passed")).toEqual([]);
+      expect(direct.size).toBeGreaterThanOrEqual(COMPOSE_TESTS.length);
+    },
+    380_000,
+  );
+
   test("calls that begin and never end hold nothing, and others go on", async () => {
     const slow = Array.from({ length: 200 }, () => connect(world.socket));
     for (const socket of slow) {
@@ -157,7 +191,7 @@ box.remove(); print("done")
     });
   }, 60_000);
 
-  test("TLS: clients with a certificate of ours are served, others are not", async () => {
+  test("TLS: clients with a certificate of ours are served, others are not; by flags, or as Docker does", async () => {
     const certs = join(world.engine.folder, "certs");
     mkdirSync(certs);
     const make = `cd ${certs} && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=ca 2>&1
@@ -169,8 +203,15 @@ done
 mkdir client && cp ca.pem client/ca.pem && cp client.pem client/cert.pem && cp client-key.pem client/key.pem`;
     await must(["sh", "-c", make]);
     await world.host.mustWeave("stop");
-    const files = ["--tlscacert", "ca.pem", "--tlscert", "server.pem", "--tlskey", "server-key.pem"];
-    const server = ["--tlsverify", ...files.map((word) => (word.endsWith(".pem") ? join(certs, word) : word))];
+    // Named like Docker, but in another network: one inside a container.
+    const inside = `exec -a dockerd bash -c 'sleep 600; true' --tlsverify --tlscert=/inside`;
+    await using _inside = new Background(["unshare", "--net", "bash", "-c", inside]);
+    const certificates = [
+      ["tlscacert", "ca.pem"],
+      ["tlscert", "server.pem"],
+      ["tlskey", "server-key.pem"],
+    ] as const;
+    const server = ["--tlsverify", ...certificates.flatMap(([name, file]) => [`--${name}`, join(certs, file)])];
     await world.engine.down();
     await world.engine.up("--host", "tcp://127.0.0.1:2376", ...server);
     await world.launch(
@@ -196,5 +237,24 @@ mkdir client && cp ca.pem client/ca.pem && cp client.pem client/cert.pem && cp c
     );
     expect(stranger.stderr).toContain("certificate required");
     expect(stranger.stdout).toBe("");
-  }, 90_000);
+
+    // Without TLS flags of its own the proxy does as Docker does, whose settings may be flags or stand in its file.
+    const settings = { tlsverify: true, ...Object.fromEntries(certificates.map(([name, file]) => [name, join(certs, file)])) };
+    const shown = `--tlsverify ${certificates.map(([name, file]) => `--${name}=${join(certs, file)}`).join(" ")}`;
+    expect(await world.host.mustWeave("docker-tls-args")).toBe(shown);
+    await world.host.mustWeave("stop");
+    await world.engine.down();
+    expect((await world.host.weave("docker-tls-args")).code).toBe(1);
+    const config = join(world.engine.folder, "daemon.json");
+    writeFileSync(config, JSON.stringify(settings));
+    await world.engine.up("--host", "tcp://127.0.0.1:2376", "--config-file", config);
+    expect(await world.host.mustWeave("docker-tls-args")).toBe(shown);
+    const plain = ["--ipalloc-range", "10.40.0.0/16", "-H", `tcp://127.0.0.1:${TCP}`];
+    await world.launch(...plain);
+    expect(await client("--tlsverify", "version")).toMatchObject({ code: 0 });
+    expect((await client("version")).code).toBe(1);
+    await world.host.mustWeave("stop");
+    await world.launch(...plain, "--no-detect-tls");
+    expect(await client("version")).toMatchObject({ code: 0 });
+  }, 120_000);
 });

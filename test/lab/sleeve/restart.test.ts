@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sleeve lives in the daemon, so what it carries stops with it. A daemon that is killed and started anew is back before a TCP flow notices
-// more than a few lost segments: its neighbours dial it without a pause, and the first thing they agree on is the sleeve.
+// more than a few lost segments: its neighbours dial it without a pause, and the first thing they agree on is the sleeve. It also comes back when somebody
+// takes away its link.
 import { expect, test } from "bun:test";
 import { Lab } from "../../support/lab.ts";
 import { PingRun, StreamRun } from "../../support/traffic.ts";
+import { waitFor } from "../../support/wait.ts";
 import { attachEverywhere, launch, waitForMesh } from "../../support/weave.ts";
 
 const FLAGS = ["--no-fastdp", "--password", "horse"];
@@ -30,6 +32,8 @@ test("kill -9 and a new daemon under a TCP stream, at either end: the flow lives
     expect(stream.stop()).toMatchObject({ broken: false, damagedAt: undefined });
     gaps.get(host.name)?.push((await ping.stop()).outageMs);
   }
+  await h1.must(["ip", "link", "del", "vethwe-sleeve"]);
+  await waitFor("the sleeve to run again", () => c1.reaches("10.2.1.2", 200), { deadlineMs: 10_000 });
   console.log(`gaps in ms: ${JSON.stringify(Object.fromEntries(gaps))}`);
   for (const all of gaps.values()) expect(Math.min(...all)).toBeLessThan(GAP_MS);
 }, 120_000);

@@ -7,8 +7,10 @@ import { join } from "node:path";
 import { buildBpfObjects } from "../../../native/bpf/build.ts";
 import { LAYOUT_VERSION, MAP_NAMES } from "../../../native/bpf/maps.ts";
 import { type ObjectKind, readObject } from "../../../native/bpf/objects.ts";
+import { createTcx } from "../../../native/libbpf/link.ts";
 import { BpfMap } from "../../../native/libbpf/map.ts";
 import { Datapath } from "../../../src/host/datapath.ts";
+import { loadSwitch } from "../../../src/host/datapath-pins.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { waitFor } from "../../support/wait.ts";
@@ -134,17 +136,9 @@ for (const attach of ["tcx", "tc"] as const) {
       const b = world.node("b");
       const vxlan = b.ifindex("vxlan-6784");
       const guest = world.guest("b");
-      if (attach === "tc") {
-        for (const device of ["vxlan-6784", guest.port]) sh(["tc", "-n", b.netns, "qdisc", "del", "dev", device, "clsact"]);
-      } else {
-        for (const name of [
-          `vx_ingress-${vxlan}`,
-          `vx_egress-${vxlan}`,
-          `veth_ingress-${guest.ifindex}`,
-          `veth_egress-${guest.ifindex}`,
-        ])
-          rmSync(join(b.pinDir, "links", name));
-      }
+      const devices = attach === "tc" ? ["vxlan-6784", guest.port] : [guest.port];
+      for (const device of devices) sh(["tc", "-n", b.netns, "qdisc", "del", "dev", device, "clsact"]);
+      if (attach === "tcx") for (const name of ["vx_ingress", "vx_egress"]) rmSync(join(b.pinDir, "links", `${name}-${vxlan}`));
       // The kernel takes a link down a moment after its last pin.
       await waitFor("the way to be broken", () => ping(world.guest("a"), guest.address, "-c", "1", "-W", "0.1").received === 0);
       expect(b.inside(() => b.datapath.ensureAttached()).sort()).toEqual([
@@ -192,6 +186,35 @@ for (const attach of ["tcx", "tc"] as const) {
         expect(links.sort()).toEqual([`vx_egress-${b.ifindex("vxlan-6784")}`, `vx_ingress-${b.ifindex("vxlan-6784")}`]);
       }
     });
+
+    if (attach === "tcx")
+      test("a port keeps the TCX links that an earlier version made, until its end", async () => {
+        const b = world.node("b");
+        const guest = b.addGuest();
+        const pins = ["veth_ingress", "veth_egress"].map((name) => `${name}-${guest.ifindex}`);
+        const filters = (): string => sh(["tc", "-n", b.netns, "filter", "show", "dev", guest.port, "ingress"]);
+        expect([filters(), pinnedLinks(b)]).toEqual([
+          expect.stringContaining("veth_ingress"),
+          expect.not.stringContaining("veth_"),
+        ]);
+        b.inside(() => {
+          const { object } = loadSwitch({ pinDir: b.pinDir, kinds: ["full"], readBytes: readObject, log: silentLog });
+          using _object = object;
+          sh(["tc", "qdisc", "del", "dev", guest.port, "clsact"]);
+          createTcx(join(b.pinDir, "links", pins[0] ?? ""), object.program("veth_ingress"), guest.ifindex, "ingress");
+          createTcx(join(b.pinDir, "links", pins[1] ?? ""), object.program("veth_egress"), guest.ifindex, "egress");
+        });
+        ping(guest, world.guest("a").address);
+        const steady = new SteadyPing(guest, world.guest("a").address);
+        b.open();
+        expect(b.inside(() => b.datapath.ensureAttached())).toEqual([]);
+        const { sent, received, duplicates } = await steady.stop();
+        expect({ received, duplicates }).toEqual({ received: sent, duplicates: 0 });
+        expect(filters()).toBe("");
+        expect(readdirSync(join(b.pinDir, "links"))).toEqual(expect.arrayContaining(pins));
+        b.removeGuest();
+        expect(pinnedLinks(b)).not.toContain("veth_");
+      });
 
     test("a port whose link is gone is forgotten at the next start", () => {
       const b = world.node("b");

@@ -49,6 +49,7 @@ export class IpamHost {
         peers: () => new Map(world.reachable(this).map((host) => [host.name, `host${host.name}`])),
         electors: () => this.electors ?? world.electors,
         describe: (owner) => owner,
+        mayReturn: () => false,
       },
     );
     if (how.open) this.allocator.open();

@@ -204,6 +204,14 @@ export class FakeBackend implements Backend {
     this.calls.push(["hide", addresses]);
     return { addresses };
   }
+  async joinBridge(name: string) {
+    this.calls.push(["joinBridge", name]);
+    return { bridges: [name] };
+  }
+  async leaveBridge(name: string) {
+    this.calls.push(["leaveBridge", name]);
+    return { bridges: [] };
+  }
   async ps(words: readonly string[]): Promise<readonly PsEntry[]> {
     this.calls.push(["ps", words]);
     return this.entries;

@@ -12,7 +12,7 @@ const NAMES = Object.keys(COMMANDS);
 describe("the command table", () => {
   test("has every command this build promises", () => {
     const promised =
-      "daemon launch stop reset connect forget attach detach expose hide ps ping status report password rmpeer version help prime dns-add dns-remove dns-lookup dns-args env config run start restart docker-bridge-ip docker-tls-args doctor reload docker-plugin";
+      "daemon launch stop reset connect forget attach attach-bridge detach expose hide ps ping status report password rmpeer version help prime dns-add dns-remove dns-lookup dns-args env config run start restart docker-bridge-ip docker-tls-args doctor reload docker-plugin";
     expect([...NAMES].sort()).toEqual(promised.split(" ").sort());
   });
 

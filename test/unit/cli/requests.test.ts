@@ -165,6 +165,16 @@ describe("expose, hide, ps, rmpeer", () => {
       ["hide", ["10.2.1.254/24"]],
     ]);
   });
+  test("attach-bridge means docker0, DOCKER_BRIDGE or the word, and prints nothing", async () => {
+    expect(await daemon.run("attach-bridge")).toEqual(SILENT);
+    expect(await daemon.run("attach-bridge", "br0")).toEqual(SILENT);
+    expect(await daemon.run("attach-bridge", "--remove", "br0")).toEqual(SILENT);
+    expect(daemon.backend.calls).toEqual([
+      ["joinBridge", "docker0"],
+      ["joinBridge", "br0"],
+      ["leaveBridge", "br0"],
+    ]);
+  });
   test("expose -h is a name, not help", async () => {
     expect((await daemon.run("expose", "-h", "host.weave.local", "10.2.1.254/24")).code).toBe(0);
     const request = { addresses: ["10.2.1.254/24"], masquerade: true, fqdn: "host.weave.local" };

@@ -71,7 +71,7 @@ describe("damage", () => {
   test.each([
     ["{", "it is not JSON"],
     ["[]", "it is not a JSON object"],
-    [JSON.stringify({ ...whole, version: 2 }), "it has version 2, not 1"],
+    [JSON.stringify({ ...whole, version: 0 }), "it has version 0, not 1"],
     [JSON.stringify({ ...whole, launchId: 5 }), "'launchId' is not a text"],
     [JSON.stringify({ ...whole, peers: "host1" }), "'peers' is not a list of texts"],
     [JSON.stringify({ ...whole, extra: 1 }), "unknown key 'extra'"],
@@ -87,4 +87,21 @@ describe("damage", () => {
       expect.objectContaining({ message: "cannot use '/x': unknown option 'mtuByte'", hint: "did you mean 'mtuBytes'?" }),
     );
   });
+});
+
+test("of a newer version it is refused, with what to do", () => {
+  const refusal = (text: string): unknown => {
+    try {
+      return parseLaunchFile(text, "launch.json");
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+  const hint = expect.stringContaining("install that version again, or run 'weave launch' with all its options");
+  expect(refusal('{"version": 2, "everything": "else"}')).toMatchObject({
+    message: "cannot use 'launch.json': it was written by a newer weave (version 2, this one knows 1)",
+    hint,
+  });
+  // A new option alone does not make a new version.
+  expect(refusal('{"version": 1, "launchId": "", "options": {"teleport": true}}')).toMatchObject({ hint });
 });

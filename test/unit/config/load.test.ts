@@ -126,7 +126,7 @@ describe("values", () => {
       noDetectTls: false,
       peers: [],
       launchId: "",
-      passwordsFrom: "default",
+      origins: Object.fromEntries(OPTION_KEYS.map((key) => [key, "default"])) as never,
     });
   });
   test("several passwords and subnets, given at once or one by one", () => {
@@ -227,6 +227,7 @@ describe("the table", () => {
       httpAddr: "off",
       peers: ["host2"],
     });
+    expect(shown["origins"]).toEqual({ passwords: "flag", port: "flag", trustedSubnets: "flag" });
   });
   test("what was chosen reads like a command line, without secrets and defaults", () => {
     const flags = { passwords: ["hush", "hush2"], port: ["7000"], noDiscovery: ["true"], dockerApi: [""], nickname: ["n"] };

@@ -37,6 +37,7 @@ beforeEach(() => {
       peers: () => new Map(),
       electors: () => 1,
       describe: (owner) => owner,
+      mayReturn: () => false,
     },
   );
   book = new AddressBook({ range, range6: cidr("fd00:32::/96"), defaultSubnet: cidr("10.32.1.0/24") }, allocator);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import { planFirewall } from "../../../src/firewall/plan.ts";
-import { allowsBridge, droppingForwardChains, namesPort, refusesTheRest, renderRuleset } from "../../../src/firewall/ruleset.ts";
+import { allowsBridge, droppingForwardChains, renderRuleset } from "../../../src/firewall/ruleset.ts";
 import { parseCidr } from "../../../src/net/cidr.ts";
 
 const exposed = (text: string, masquerade = true) => ({ cidr: parseCidr(text)!, masquerade });
@@ -78,22 +78,4 @@ test.each([
   ["\t\ttype filter hook forward priority filter; policy drop;", false],
 ])("a chain with %j lets the bridge 'weave' pass: %p", (rules, expected) => {
   expect(allowsBridge(`table ip filter {\n\tchain FORWARD {\n${rules}\n\t}\n}\n`, "weave")).toBe(expected);
-});
-
-test("a port counts as named by itself, in a range and in a list; names of sets hide it", () => {
-  expect(namesPort("tcp dport 6783 accept", "tcp", 6783)).toBe(true);
-  expect(namesPort("udp dport { 53, 6780-6790 } accept", "udp", 6783)).toBe(true);
-  expect(namesPort("udp dport 6783 accept\ntcp dport 22 accept", "tcp", 6783)).toBe(false);
-  expect(namesPort("tcp sport 6783 accept", "tcp", 6783)).toBe(false);
-  expect(namesPort("tcp dport @open accept", "tcp", 6783)).toBeUndefined();
-  expect(namesPort("", "tcp", 6783)).toBe(false);
-});
-
-test("a chain refuses the rest when its last rule takes everything", () => {
-  const chain = (...rules: string[]) => `table inet f {\n\tchain in {\n${rules.map((rule) => `\t\t${rule}\n`).join("")}\t}\n}\n`;
-  expect(refusesTheRest(chain("tcp dport 22 accept", "reject with icmpx admin-prohibited"))).toBe(true);
-  expect(refusesTheRest(chain("tcp dport 22 accept", "counter packets 3 bytes 180 drop"))).toBe(true);
-  expect(refusesTheRest(chain("drop", "accept"))).toBe(false);
-  expect(refusesTheRest(chain("ct state invalid drop"))).toBe(false);
-  expect(refusesTheRest("")).toBe(false);
 });

@@ -75,6 +75,13 @@ describe("identity", () => {
     });
   }
 
+  test("one of a newer version is refused and left alone, so the host stays the peer it is", () => {
+    const text = `weave identity 2\n${"ab".repeat(40)}\n`;
+    writeFileSync(path, text, { mode: 0o600 });
+    expect(() => loadIdentity(dir, WALL_MS)).toThrow("was written by a newer weave (version 2, this one knows 1)");
+    expect([readdirSync(dir), readFileSync(path, "utf8")]).toEqual([[IDENTITY_FILE], text]);
+  });
+
   test("a file open to others is closed, with a warning", () => {
     const made = loadIdentity(dir, WALL_MS);
     chmodSync(path, 0o644);

@@ -57,6 +57,8 @@ describe.skipIf(!isRoot)("watching the kernel (needs root)", () => {
     ["a routing rule for inside addresses", "ip -6 rule add to fd77:6561:7665::/48 unreachable"],
     ["a route to some of them", "ip -6 route add unreachable fd77:6561:7665:1::/64"],
     ["our table of the packet filter", "nft add table inet weave"],
+    ["a setting of the bridge", "sysctl -q -w net.ipv4.conf.weave.rp_filter=1"],
+    ["a setting of all links", "sysctl -q -w net.ipv6.conf.all.forwarding=1"],
     ["the sleeve's link", "ip link add vethwe-sleeve type veth peer name vethwe-pcap"],
     ["a new port", "ip link add p0 master weave type veth peer name p1"],
   ];

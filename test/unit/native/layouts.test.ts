@@ -10,6 +10,7 @@ import { O, POLL, POLLFD, STATFS, STATX } from "../../../native/libc/fd.ts";
 import { CMSGHDR, IOVEC, MMSGHDR } from "../../../native/libc/messages.ts";
 import { ETHTOOL_FLAGS, ETHTOOL_VALUE, SIOCETHTOOL } from "../../../native/libc/offloads.ts";
 import { VIRTIO_NET_HDR } from "../../../native/libc/packet-socket.ts";
+import { EPOLL_EVENT } from "../../../native/libc/poll-set.ts";
 import { CAP, CAP_DATA, CAP_HEADER, CLONE, PR } from "../../../native/libc/process.ts";
 import { AF, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_LL, SOCKADDR_NL, SOCKADDR_UN } from "../../../native/libc/sockaddr.ts";
 import { MSG, SO, SOCK, SOL_SOCKET, TIMEVAL, UCRED } from "../../../native/libc/socket.ts";
@@ -23,6 +24,7 @@ import { GENLMSGHDR } from "../../../native/netlink/generic.ts";
 import * as link from "../../../native/netlink/link-attributes.ts";
 import { NFNLGRP, RTNLGRP, SK_MEMINFO } from "../../../native/netlink/monitor.ts";
 import { NDA, NDMSG, NTF, NUD } from "../../../native/netlink/neighbour.ts";
+import { NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL } from "../../../native/netlink/netconf.ts";
 import * as nftables from "../../../native/netlink/nftables.ts";
 import { TC_H_CLSACT, TC_H_ROOT, TCA_KIND, TCMSG } from "../../../native/netlink/qdisc.ts";
 import { RTA, RTAX_MTU, RTMSG, RTN, RTNEXTHOP } from "../../../native/netlink/route.ts";
@@ -43,6 +45,7 @@ const HEADERS = [
   "errno.h",
   "fcntl.h",
   "poll.h",
+  "sys/epoll.h",
   "sched.h",
   "time.h",
   "sys/socket.h",
@@ -58,6 +61,7 @@ const HEADERS = [
   "linux/genetlink.h",
   "linux/if_link.h",
   "linux/if_addr.h",
+  "linux/netconf.h",
   "linux/neighbour.h",
   "linux/veth.h",
   "linux/pkt_sched.h",
@@ -167,6 +171,7 @@ const LAYOUTS: readonly (readonly [
   ],
   ["struct ucred", UCRED, { pid: "pid", uid: "uid", gid: "gid" }],
   ["struct timeval", TIMEVAL, { seconds: "tv_sec", microseconds: "tv_usec" }],
+  ["struct epoll_event", EPOLL_EVENT, { events: "events", data: "data" }],
   ["struct pollfd", POLLFD, { fd: "fd", events: "events", revents: "revents" }],
   ["struct statx", STATX, { mode: "stx_mode", ino: "stx_ino", devMajor: "stx_dev_major", devMinor: "stx_dev_minor" }],
   ["struct timex", TIMEX, { modes: "modes" }],
@@ -249,6 +254,8 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   ...prefixed("WGPEER_F_", wireguard.WGPEER_F),
   ...prefixed("WGALLOWEDIP_A_", wireguard.WGALLOWEDIP_A),
   ...prefixed("RTNLGRP_", RTNLGRP),
+  NETCONFA_IFINDEX,
+  NETCONFA_IFINDEX_ALL,
   SK_MEMINFO_VARS: SK_MEMINFO.vars,
   SK_MEMINFO_DROPS: SK_MEMINFO.drops,
   ...prefixed("IFF_", link.IFF),

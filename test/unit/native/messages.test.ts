@@ -95,11 +95,11 @@ describe("poll set", () => {
   test("tells which are ready, and waits no longer than it was told", () => {
     const [a, b] = socketPair(SOCK.SEQPACKET | SOCK.NONBLOCK);
     const [c, d] = socketPair(SOCK.SEQPACKET | SOCK.NONBLOCK);
-    const set = new PollSet([b, d]);
+    using set = new PollSet([b, d, -1]);
     expect(set.wait(0)).toBe(0);
     const message = Arena.allocate(3);
     sendTo(c, message.bytes, 3, 0, null);
-    expect([set.wait(1_000), set.ready(0), set.ready(1)]).toEqual([1, 0, POLL.IN]);
+    expect([set.wait(1_000), set.ready(0), set.ready(1), set.ready(2)]).toEqual([1, 0, POLL.IN, 0]);
     expect(recv(d, Arena.allocate(10).bytes)).toBe(3); // datagrams keep their boundaries
     set.watch(0, 0);
     sendTo(a, message.bytes, 3, 0, null);

@@ -2,15 +2,37 @@
 // Sealing in place: published vectors whose nonces begin with four zero bytes, and two other implementations.
 import { describe, expect, test } from "bun:test";
 import { createCipheriv } from "node:crypto";
-import { Arena } from "../../../native/ffi.ts";
+import { Arena, MissingLibraryError } from "../../../native/ffi.ts";
+import { LibcryptoCipher } from "../../../native/libcrypto/packet-cipher.ts";
+import { libcrypto } from "../../../native/libcrypto/symbols.ts";
 import { chachaSeal, hasAes256Gcm } from "../../../native/libsodium/aead.ts";
-import { AEAD_KEY_BYTES, AEAD_TAG_BYTES, type AeadName, PacketCipher } from "../../../native/libsodium/packet-cipher.ts";
+import { SodiumCipher } from "../../../native/libsodium/packet-cipher.ts";
+import { AEAD_KEY_BYTES, AEAD_TAG_BYTES, type AeadName } from "../../../native/packet-cipher.ts";
 
+const LIBRARIES = [
+  { library: "libsodium", PacketCipher: SodiumCipher, isMissing: false },
+  { library: "libcrypto", PacketCipher: LibcryptoCipher, isMissing: !isThere(libcrypto) },
+] as const;
 const NAMES: readonly AeadName[] = hasAes256Gcm() ? ["aes256gcm", "chacha20poly1305"] : ["chacha20poly1305"];
 const hex = (text: string) => Uint8Array.fromHex(text.replace(/\s/g, ""));
 
+function isThere(load: () => unknown): boolean {
+  try {
+    return load() !== undefined;
+  } catch (thrown) {
+    if (thrown instanceof MissingLibraryError) return false;
+    throw thrown;
+  }
+}
 /** Ciphertext and tag. */
-function sealed(name: AeadName, key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, plain: Uint8Array): Uint8Array {
+function sealedBy(
+  PacketCipher: (typeof LIBRARIES)[number]["PacketCipher"],
+  name: AeadName,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  associated: Uint8Array,
+  plain: Uint8Array,
+): Uint8Array {
   using cipher = new PacketCipher(name, key);
   const memory = Arena.allocate(associated.length + plain.length + AEAD_TAG_BYTES);
   memory.bytes.set(associated);
@@ -21,7 +43,13 @@ function sealed(name: AeadName, key: Uint8Array, nonce: Uint8Array, associated: 
   return memory.bytes.slice(associated.length);
 }
 
-describe("packet cipher", () => {
+describe.each(LIBRARIES)("packet cipher of $library", ({ PacketCipher, isMissing }) => {
+  const sealed = sealedBy.bind(undefined, PacketCipher);
+  if (isMissing) {
+    test.skip("is not installed", () => {});
+    return;
+  }
+
   test.skipIf(!hasAes256Gcm())("AES-256-GCM: test cases 13 and 14 of the GCM specification (McGrew and Viega)", () => {
     const zeros = new Uint8Array(32);
     const nonce = new Uint8Array(12);
@@ -82,6 +110,8 @@ describe("packet cipher", () => {
         if (change >= 0) into.bytes[change]! ^= 1;
         cipher.setCounter(1, counter);
         expect(cipher.open(into, 64, 12, 1_416)).toBe(false);
+        // Nobody gets to see what it would have been.
+        expect([text[80], 0]).toContain(into.bytes[80]);
       }
       expect(cipher.open(into, 64, 12, 15)).toBe(false);
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes between a client and Docker over real sockets, with a Docker that answers as each test says.
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,9 +10,10 @@ import type { Interception } from "../../../src/proxy/connection.ts";
 import type { RequestHead } from "../../../src/proxy/head.ts";
 import { type ProxyEndpoint, ProxyListeners } from "../../../src/proxy/listen.ts";
 import { connectDocker } from "../../../src/proxy/upstream.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
+import { type Clock, systemClock } from "../../../src/runtime/clock.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
+import { VirtualTime } from "../../sim/harness/virtual-clock.ts";
 import { waitFor } from "../../support/wait.ts";
 
 let owned: AsyncDisposableStack;
@@ -47,6 +48,7 @@ interface Setup {
 async function start(
   answer: (docker: End) => void,
   intercept: (head: RequestHead) => Interception | undefined = () => undefined,
+  { clock = systemClock, connectionsMax }: { readonly clock?: Clock; readonly connectionsMax?: number } = {},
 ): Promise<Setup> {
   owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "weave-proxy-"));
@@ -65,10 +67,10 @@ async function start(
   const ports = {
     connect: () => connectDocker(parseDockerEndpoint(join(folder, "docker.sock")), systemClock),
     intercept,
-    clock: systemClock,
+    clock,
     log: silentLog,
   };
-  owned.use(await ProxyListeners.open([endpoint], undefined, ports));
+  owned.use(await ProxyListeners.open([endpoint], undefined, ports, connectionsMax));
   const client = async (): Promise<End> => {
     const socket = connect({ path: endpoint.path, allowHalfOpen: true });
     owned.defer(() => void socket.destroy());
@@ -288,4 +290,114 @@ test("without Docker the client hears where it was looked for", async () => {
     502,
     { message: "weave proxy: Docker does not answer at unix:///nowhere/docker.sock; is it running?" },
   ]);
+});
+
+describe("clients that hold on", () => {
+  const MINUTE_MS = 60_000;
+  const virtual = (): { readonly clock: Clock; advance(ms: number): void } => {
+    const time = new VirtualTime();
+    const clock: Clock = { now: () => time.now(), wallMs: () => time.now(), after: (ms, fire) => time.after(ms, fire) };
+    return { clock, advance: (ms) => time.runUntil(time.now() + ms) };
+  };
+  /** Has the proxy itself answered everything that came before this moment? */
+  const settled = async (client: () => Promise<End>): Promise<void> => {
+    const other = await client();
+    other.socket.write("GET /settled HTTP/1.1\r\n\r\n");
+    await waitFor("an answer to somebody else", () => other.text() !== "");
+    other.socket.destroy();
+  };
+
+  test("one without a request is closed after ten minutes, one that has been answered too, one that listens is not", async () => {
+    const { clock, advance } = virtual();
+    const { client } = await start(numbers, undefined, { clock });
+    const [silent, served] = [await client(), await client()];
+    served.socket.write("GET /x HTTP/1.1\r\n\r\n");
+    await waitFor("its answer", () => served.text().endsWith("0"));
+    await settled(client);
+    advance(9 * MINUTE_MS);
+    await settled(client);
+    expect([silent.ended(), served.ended()]).toEqual([false, false]);
+    served.socket.write("GET /x HTTP/1.1\r\n\r\n");
+    await waitFor("its second answer", () => served.text().endsWith("1"));
+    advance(MINUTE_MS);
+    await waitFor("the silent one to be closed", () => silent.ended());
+    expect([silent.text(), served.ended()]).toEqual(["", false]);
+    await settled(client);
+    advance(10 * MINUTE_MS);
+    await waitFor("the other one to be closed", () => served.ended());
+  });
+
+  test("streams may be silent for hours", async () => {
+    const { clock, advance } = virtual();
+    const { client, docker } = await start(
+      (end) => {
+        end.socket.on("data", () => {
+          const upgrade = end.text().startsWith("POST") ? "101 UPGRADED\r\nUpgrade: tcp" : "200 OK\r\nTransfer-Encoding: chunked";
+          if (end.text().endsWith("\r\n\r\n")) end.socket.write(`HTTP/1.1 ${upgrade}\r\n\r\n`);
+        });
+      },
+      undefined,
+      { clock },
+    );
+    const [events, attached] = [await client(), await client()];
+    events.socket.write("GET /events HTTP/1.1\r\n\r\n");
+    attached.socket.write("POST /containers/x/attach HTTP/1.1\r\nUpgrade: tcp\r\n\r\n");
+    await waitFor("both to be answered", () => events.text() !== "" && attached.text() !== "");
+    advance(48 * 60 * MINUTE_MS);
+    for (const { socket } of docker) socket.write("1\r\nx\r\n");
+    await waitFor("news on both", () => [events, attached].every((one) => one.text().endsWith("x\r\n")));
+    attached.socket.write("typed");
+    await waitFor("what was typed", () => docker.some((end) => end.text().endsWith("typed")));
+  });
+
+  test("a head of a byte now and then is given up after a minute, a body that is read after five", async () => {
+    const { clock, advance } = virtual();
+    const change: Interception = { changeRequest: async (body) => body };
+    const { client } = await start(numbers, ({ target }) => (target === "/change" ? change : undefined), { clock });
+    const drip = async (begin: string, forMs: number): Promise<string> => {
+      const one = await client();
+      one.socket.write(begin);
+      for (let spentMs = 0; spentMs <= forMs && !one.ended(); spentMs += 20_000) {
+        await settled(client);
+        one.socket.write("x");
+        await settled(client);
+        advance(20_000);
+      }
+      await waitFor("the end", () => one.ended());
+      return /"message":"(.*)"/.exec(one.text())?.[1] ?? one.text();
+    };
+    expect(await drip("GET /x HTTP/1.1\r\nA: ", 60_000)).toBe("weave proxy: it was not complete after 60 s");
+    const post = "POST /change HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+    expect(await drip(post, 300_000)).toBe("weave proxy: it was not complete after 300 s");
+    const stopped = await client();
+    stopped.socket.write(post);
+    await settled(client);
+    advance(30_000);
+    await waitFor("the end", () => stopped.ended());
+    expect(stopped.text()).toContain("408 Request Timeout");
+    expect(stopped.text()).toContain("nothing more of the request came for 30 s");
+  });
+
+  test("whoever comes when all places are taken gets that of the one who has waited longest for nothing", async () => {
+    const { clock, advance } = virtual();
+    const { client } = await start(
+      (end) => end.socket.on("data", () => end.socket.write("HTTP/1.1 200 OK\r\n\r\n")), // and goes on for ever
+      undefined,
+      { clock, connectionsMax: 2 },
+    );
+    const busy = async (): Promise<End> => {
+      const one = await client();
+      one.socket.write("GET /events HTTP/1.1\r\n\r\n");
+      await waitFor("an answer", () => one.text() !== "");
+      return one;
+    };
+    const [first, second] = [await busy(), await client()];
+    advance(1000);
+    const third = await busy();
+    await waitFor("the idle one to go", () => second.ended() || second.closed());
+    const fourth = await client();
+    await waitFor("the refusal", () => fourth.ended() || fourth.closed());
+    expect(fourth.text()).toContain("503 Service Unavailable");
+    expect([first.ended(), third.ended()]).toEqual([false, false]);
+  });
 });

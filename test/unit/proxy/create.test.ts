@@ -77,7 +77,7 @@ describe("create", () => {
     hostname: { fromLabel: "", match: readPattern("(.*)"), replacement: "$1" },
   };
   const NAMES = { address: "172.17.0.1", domain: "weave.local." };
-  const IMAGE = { environment: [], entrypoint: ["/entry"], command: ["serve"] };
+  const IMAGE = { environment: [], entrypoint: ["/entry"], command: ["serve"], workingDir: "", volumes: [] as string[] };
   const plan = (body: object, image = IMAGE, names: typeof NAMES | null = NAMES, name = "web") => {
     const text = new JsonText(JSON.stringify(body));
     const warnings = planCreate(text, name, image, names ?? undefined, RULES);
@@ -106,11 +106,11 @@ describe("create", () => {
     expect(plan(body)).toMatchObject({ Entrypoint, Cmd });
   });
   test("with nothing to run it is left to Docker", () => {
-    expect(plan({ Image: "i" }, { environment: [], entrypoint: [], command: [] })).toEqual({ Image: "i", warnings: [] });
+    expect(plan({ Image: "i" }, { ...IMAGE, entrypoint: [], command: [] })).toEqual({ Image: "i", warnings: [] });
   });
   test("an image with the waiter in it waits once, and elsewhere not at all", () => {
-    const committed = { environment: [], entrypoint: ["/w/w", "/entry"], command: ["serve"] };
-    expect(plan({}, committed).Entrypoint).toBeUndefined();
+    const committed = { ...IMAGE, entrypoint: ["/w/w", "/entry"] };
+    expect(plan({}, committed)).toMatchObject({ Entrypoint: ["/w/w", "/entry"], Cmd: ["serve"] });
     expect(plan({}, committed).HostConfig.Binds).toEqual(["/var/lib/weave/w:/w:ro"]);
     expect(plan({ Env: ["WEAVE_CIDR=none"] }, committed)).toEqual({
       Env: ["WEAVE_CIDR=none"],
@@ -119,8 +119,8 @@ describe("create", () => {
       warnings: [],
     });
   });
-  test("what the client asked for stays, but for what it has at /w", () => {
-    const HostConfig = { Binds: ["/x:/w", "/y:/z"], Dns: ["8.8.8.8"], DnsSearch: ["example.com"], ExtraHosts: ["a:1.2.3.4"] };
+  test("what the client asked for stays", () => {
+    const HostConfig = { Binds: ["/y:/z"], Dns: ["8.8.8.8"], DnsSearch: ["example.com"], ExtraHosts: ["a:1.2.3.4"] };
     expect(plan({ Hostname: "own", HostConfig })).toMatchObject({
       Hostname: "own",
       HostConfig: {
@@ -132,6 +132,37 @@ describe("create", () => {
     });
     expect(plan({ Hostname: "own" }).Domainname).toBeUndefined();
     expect(plan({ Hostname: "own", Domainname: "example.com" }).HostConfig.DnsSearch).toEqual(["."]);
+  });
+  const BINDS = (...binds: readonly string[]) => ({ HostConfig: { Binds: binds } });
+  const OWN: readonly (readonly [object, Partial<typeof IMAGE>])[] = [
+    [BINDS("/x:/w"), {}],
+    [BINDS("/x:/w/data/:ro"), {}],
+    [BINDS("/w"), {}],
+    [{ HostConfig: { Mounts: [{ Type: "bind", source: "/x", target: "/w" }] } }, {}],
+    [{ HostConfig: { Tmpfs: { "/x/../w/": "" } } }, {}],
+    [{ Volumes: { "/w/data": {} } }, {}],
+    [{ WorkingDir: "/w" }, {}],
+    [{}, { workingDir: "/w/src" }],
+    [{}, { volumes: ["/w"] }],
+    [{}, { entrypoint: ["sh", "/w/start.sh"] }],
+  ];
+  for (const [body, image] of OWN) {
+    test(`who uses /w itself has the waiter elsewhere: ${JSON.stringify([body, image])}`, () => {
+      const planned = plan(body, { ...IMAGE, ...image });
+      expect(planned.Entrypoint[0]).toBe("/weave-wait/w");
+      expect(planned.HostConfig.Binds.at(-1)).toBe("/var/lib/weave/w:/weave-wait:ro");
+    });
+  }
+  test("a container made like another one of ours has the waiter once; one that uses all our places is refused", () => {
+    const again = { Entrypoint: ["/w/w", "/entry"], HostConfig: { Binds: ["/x:/v", "/var/lib/weave/w:/w:ro"] } };
+    expect(plan(again)).toMatchObject({
+      Entrypoint: ["/w/w", "/entry"],
+      HostConfig: { Binds: ["/x:/v", "/var/lib/weave/w:/w:ro"] },
+    });
+    expect(plan({ HostConfig: { Binds: ["/x:/website", "/y:/www"] } }).Entrypoint).toEqual(["/w/w", "/entry"]);
+    expect(() => plan({ HostConfig: { Binds: ["/x:/w", "/y:/weave-wait"] } })).toThrow(
+      "the container uses '/w' and '/weave-wait', where the program could be that waits for the network",
+    );
   });
   test("without name server nothing of it is set; a name that is too long is told", () => {
     expect(plan({}, IMAGE, null)).not.toHaveProperty("Hostname");

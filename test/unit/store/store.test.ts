@@ -11,6 +11,7 @@ import { parseIp } from "../../../src/net/ip.ts";
 import { macFromNumber } from "../../../src/net/mac.ts";
 import type { Clock } from "../../../src/runtime/clock.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
+import { SCHEMA_VERSION } from "../../../src/store/schema.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import { run } from "../../support/command.ts";
 
@@ -188,11 +189,37 @@ describe("a file that is not right", () => {
     open().settings.set("a", "1");
     close();
     const database = new Database(join(folder, "weave.db"));
+    database.run("PRAGMA journal_mode = DELETE"); // that it is one file, and ours would change it
+    database.run("UPDATE settings SET value = 'in words of the newer one'");
+    database.run("DROP TABLE attachments");
     database.run("PRAGMA user_version = 999");
     database.close();
+    const before = readFileSync(join(folder, "weave.db"));
     const error = refusal(open);
-    expect(error.message).toContain("was written by a newer weave (schema 999");
-    expect(readdirSync(folder).filter((name) => name.includes("damaged"))).toEqual([]);
+    expect(error.message).toBe(
+      `database ${folder}/weave.db was written by a newer weave (schema 999, this one knows ${SCHEMA_VERSION})`,
+    );
+    expect(error.hint).toContain("install that version again");
+    expect(readdirSync(folder)).toEqual(["weave.db"]);
+    expect(readFileSync(join(folder, "weave.db"))).toEqual(before);
+  });
+
+  test("what the oldest schema held is there in today's, and what came later is empty", () => {
+    const database = new Database(join(folder, "weave.db"));
+    database.run(readFileSync(new URL("../../fixtures/store/schema-1.sql", import.meta.url), "utf8"));
+    database.close();
+    const store = open();
+    expect(store.warnings).toEqual([]);
+    expect([store.settings.get("launch-id"), store.targets.list()]).toEqual(["0123456789ab", ["host3", "192.0.2.7:6783"]]);
+    expect(store.meshState.load()).toEqual({ bytes: Uint8Array.of(0, 255, 7), wallMs: 1.5, bootId: "boot" });
+    expect(store.attachments.attachments()).toMatchObject([
+      { hostLink: "vethwepl1", name: "web 'quoted'", addresses: [cidr("10.32.1.5/24"), cidr("fd00::5/64")], guarded: false },
+    ]);
+    expect(store.exposures.exposures()).toEqual([{ cidr: cidr("10.32.1.1/24"), masquerade: false, state: "exposed" }]);
+    expect([store.names.names(), store.leases.load().leases, store.plugin.endpoints()]).toEqual([[], [], []]);
+    store.names.change([{ name: "web.weave.local.", container: "c0ffee", address: parseIp("10.32.1.5")! }], []);
+    close();
+    expect(open().names.names()).toHaveLength(1);
   });
 
   test("a data directory that cannot be one", () => {
