@@ -24,7 +24,8 @@ export class DockerHosts {
 }
 
 export async function logOf(machine: Machine): Promise<string> {
-  const line = "journalctl -u weave -o cat | tail -20; journalctl -u docker -o cat | grep -i 'failed to start' | tail -5; weave status";
+  const line =
+    "journalctl -u weave -o cat | tail -20; journalctl -u docker -o cat | grep -i 'failed to start' | tail -5; weave status";
   return (await machine.run(line)).stdout;
 }
 
