@@ -138,8 +138,8 @@ export class MissingLibraryError extends Error {
 export interface OwnCopy {
   /** What it needs of the host. */
   readonly packages: PackageNames;
-  /** Where C finds it; it may be disposed as soon as it is loaded. undefined: this executable was built without one.
-   *  @throws {SystemError} the host forbids it */
+  /** Where C finds it; it may be disposed as soon as it is loaded. undefined: this executable was built without one, or the host forbids programs
+   *  in memory. */
   open(): (Disposable & { readonly path: string }) | undefined;
 }
 
