@@ -13,6 +13,10 @@ const OPEN = 0;
 /** openssl/crypto.h: what the host's openssl.cnf tells other programs is not for us. */
 const OPENSSL_INIT_NO_LOAD_CONFIG = 0x80;
 
+export class CipherMissingError extends Error {
+  override readonly name = "CipherMissingError";
+}
+
 export class LibcryptoCipher implements PacketCipher {
   readonly #symbols = libcrypto().symbols;
   readonly #nonce = Arena.allocate(AEAD_NONCE_BYTES);
@@ -23,7 +27,7 @@ export class LibcryptoCipher implements PacketCipher {
   /** EVP_CIPHER_CTX *, null once disposed. */
   #context: Pointer | null;
 
-  /** Copies the key. @throws {RangeError} not 32 bytes  @throws {MissingLibraryError}  @throws {Error} the library does not offer the cipher */
+  /** Copies the key. @throws {RangeError} not 32 bytes  @throws {MissingLibraryError}  @throws {CipherMissingError} */
   constructor(name: AeadName, key: Uint8Array) {
     if (key.length !== AEAD_KEY_BYTES) throw new RangeError(`a packet key has ${AEAD_KEY_BYTES} bytes, not ${key.length}`);
     const symbols = this.#symbols;
@@ -36,7 +40,7 @@ export class LibcryptoCipher implements PacketCipher {
     symbols.OPENSSL_cleanse(addressIn(copy, 0), AEAD_KEY_BYTES);
     if (made === 1) return;
     this[Symbol.dispose]();
-    throw new Error(`libcrypto does not offer ${name}`);
+    throw new CipherMissingError(`libcrypto does not offer ${name}`);
   }
   [Symbol.dispose](): void {
     this.#symbols.EVP_CIPHER_CTX_free(this.#context); // which wipes the key
