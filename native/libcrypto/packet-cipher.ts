@@ -36,9 +36,11 @@ export class LibcryptoCipher implements PacketCipher {
     copy.bytes.set(key);
     this.#context = symbols.EVP_CIPHER_CTX_new() as Pointer | null;
     const cipher = name === "aes256gcm" ? symbols.EVP_aes_256_gcm() : symbols.EVP_chacha20_poly1305();
-    const made = symbols.EVP_CipherInit_ex(this.#context, cipher, null, addressIn(copy, 0), this.#nonceAt, SEAL);
+    const isMade =
+      this.#context !== null &&
+      symbols.EVP_CipherInit_ex(this.#context, cipher, null, addressIn(copy, 0), this.#nonceAt, SEAL) === 1;
     symbols.OPENSSL_cleanse(addressIn(copy, 0), AEAD_KEY_BYTES);
-    if (made === 1) return;
+    if (isMade) return;
     this[Symbol.dispose]();
     throw new CipherMissingError(`libcrypto does not offer ${name}`);
   }

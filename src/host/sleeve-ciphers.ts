@@ -42,6 +42,7 @@ export class SleevePacketCipher implements PacketCipher {
   readonly #key: Bytes;
   #high = 0;
   #low = 0;
+  #isClosed = false;
 
   /** Copies the key. @throws {RangeError} not 32 bytes  @throws {TypeError} no such cipher on this CPU */
   constructor(name: AeadName, key: Uint8Array) {
@@ -51,6 +52,7 @@ export class SleevePacketCipher implements PacketCipher {
     this.#key.set(key);
   }
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     wipe(this.#key);
     this.#short[Symbol.dispose]();
     this.#long?.[Symbol.dispose]();
@@ -67,8 +69,9 @@ export class SleevePacketCipher implements PacketCipher {
     return this.#readyFor(length).open(block, at, associatedBytes, length);
   }
 
-  /** With the counter of this packet in it, whichever it is. */
+  /** With the counter of this packet in it, whichever it is. @throws {TypeError} closed: the key would be zeros */
   #readyFor(length: number): PacketCipher {
+    if (this.#isClosed) throw new TypeError("the packet cipher is closed");
     const cipher = length < LONG_BYTES || openssl !== "loaded" ? this.#short : (this.#long ?? this.#makeLong());
     cipher.setCounter(this.#high, this.#low);
     return cipher;

@@ -36,3 +36,13 @@ test("before and after OpenSSL was loaded every packet has the counter that was 
     }
   }
 });
+
+test("one that is closed seals nothing, rather than with a key of zeros", () => {
+  const cipher = new SleevePacketCipher("chacha20poly1305", KEY);
+  cipher[Symbol.dispose]();
+  for (const length of [20, 1_400]) {
+    const memory = Arena.allocate(12 + length + 16);
+    expect(() => cipher.seal(memory, 12, length, memory, 0, 12)).toThrow(TypeError);
+    expect(() => cipher.open(memory, 0, 12, length)).toThrow(TypeError);
+  }
+});
