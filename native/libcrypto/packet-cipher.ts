@@ -13,6 +13,10 @@ const OPEN = 0;
 /** openssl/crypto.h: what the host's openssl.cnf tells other programs is not for us. */
 const OPENSSL_INIT_NO_LOAD_CONFIG = 0x80;
 
+export class CipherMissingError extends Error {
+  override readonly name = "CipherMissingError";
+}
+
 export class LibcryptoCipher implements PacketCipher {
   readonly #symbols = libcrypto().symbols;
   readonly #nonce = Arena.allocate(AEAD_NONCE_BYTES);
@@ -23,7 +27,7 @@ export class LibcryptoCipher implements PacketCipher {
   /** EVP_CIPHER_CTX *, null once disposed. */
   #context: Pointer | null;
 
-  /** Copies the key. @throws {RangeError} not 32 bytes  @throws {MissingLibraryError}  @throws {Error} the library does not offer the cipher */
+  /** Copies the key. @throws {RangeError} not 32 bytes  @throws {MissingLibraryError}  @throws {CipherMissingError} */
   constructor(name: AeadName, key: Uint8Array) {
     if (key.length !== AEAD_KEY_BYTES) throw new RangeError(`a packet key has ${AEAD_KEY_BYTES} bytes, not ${key.length}`);
     const symbols = this.#symbols;
@@ -32,11 +36,13 @@ export class LibcryptoCipher implements PacketCipher {
     copy.bytes.set(key);
     this.#context = symbols.EVP_CIPHER_CTX_new() as Pointer | null;
     const cipher = name === "aes256gcm" ? symbols.EVP_aes_256_gcm() : symbols.EVP_chacha20_poly1305();
-    const made = symbols.EVP_CipherInit_ex(this.#context, cipher, null, addressIn(copy, 0), this.#nonceAt, SEAL);
+    const isMade =
+      this.#context !== null &&
+      symbols.EVP_CipherInit_ex(this.#context, cipher, null, addressIn(copy, 0), this.#nonceAt, SEAL) === 1;
     symbols.OPENSSL_cleanse(addressIn(copy, 0), AEAD_KEY_BYTES);
-    if (made === 1) return;
+    if (isMade) return;
     this[Symbol.dispose]();
-    throw new Error(`libcrypto does not offer ${name}`);
+    throw new CipherMissingError(`libcrypto does not offer ${name}`);
   }
   [Symbol.dispose](): void {
     this.#symbols.EVP_CIPHER_CTX_free(this.#context); // which wipes the key

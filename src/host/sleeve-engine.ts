@@ -12,6 +12,7 @@ import { randomBytes } from "../../native/libsodium/memory.ts";
 import { ipFromBytes } from "../net/ip.ts";
 import { FRAME_BYTES_MAX, RECORD } from "../overlay/sleeve/datagram.ts";
 import { systemClock } from "../runtime/clock.ts";
+import { loadOpenssl } from "./sleeve-ciphers.ts";
 import { decodeCommand, type SleeveCommand } from "./sleeve-commands.ts";
 import { Inbox } from "./sleeve-inbox.ts";
 import { Injector } from "./sleeve-injector.ts";
@@ -265,6 +266,7 @@ export class SleeveEngine {
     for (const session of this.#sessions.values()) {
       if (session.dueAt() <= this.#now) session.due(this.#now);
       if (session.keys.isOver) this.#remove(session);
+      else if (session.isUp && session.cipherName !== "none") loadOpenssl();
     }
     this.#outbox.flush(this.#now);
   }

@@ -12,7 +12,7 @@ import { CLEAR_MODE, RECORD, REKEY_BYTES } from "../overlay/sleeve/datagram.ts";
 import { deriveKeys, nextSecret, type SessionKeys } from "../overlay/sleeve/keys.ts";
 import { ReplayWindow } from "../overlay/sleeve/replay-window.ts";
 import { sodiumSealing } from "./sealing.ts";
-import { packetCipher } from "./sleeve-ciphers.ts";
+import { SleevePacketCipher } from "./sleeve-ciphers.ts";
 
 /** A key in use is replaced at this age or after so many datagrams; the other end gets its chance to answer before the limits. */
 export const REKEY_MS = 100_000;
@@ -236,7 +236,7 @@ export class Keyring<Owner> {
   }
   #cipherOf(key: Uint8Array | undefined): PacketCipher | undefined {
     if (!key || this.#cipherName === "none") return undefined;
-    const cipher = packetCipher(this.#cipherName, key);
+    const cipher = new SleevePacketCipher(this.#cipherName, key);
     sodiumSealing.wipe(key);
     return cipher;
   }

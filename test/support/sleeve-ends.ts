@@ -5,6 +5,7 @@ import { Arena, allocate } from "../../native/ffi.ts";
 import { close } from "../../native/libc/fd.ts";
 import { AF, inetAddress, SOCKADDR_IN } from "../../native/libc/sockaddr.ts";
 import { bind, getsockname, recvFrom, SO, SOCK, SOL_SOCKET, sendTo, setIntOption, socket } from "../../native/libc/socket.ts";
+import { loadOpenssl } from "../../src/host/sleeve-ciphers.ts";
 import { Inbox } from "../../src/host/sleeve-inbox.ts";
 import type { ReceiveKey } from "../../src/host/sleeve-keyring.ts";
 import { OUTBOX_HEADROOM_BYTES, Outbox } from "../../src/host/sleeve-outbox.ts";
@@ -14,6 +15,8 @@ import type { ShortId } from "../../src/mesh/peer-name.ts";
 import type { Ip } from "../../src/net/ip.ts";
 import type { SleeveCipher } from "../../src/overlay/carriers.ts";
 import { RECORD } from "../../src/overlay/sleeve/datagram.ts";
+
+loadOpenssl(); // as the Worker does, so that both libraries are tried
 
 const LOOPBACK = "127.0.0.1" as Ip;
 export const TTL_VNI = 0x40_002_001;
