@@ -11,7 +11,7 @@ const ALL = ["tests/integration", "tests/acceptance/cli_test.py"];
 /** What is on the network has something of weave's, and these tests expect to find nothing but their own. */
 const EXPLAINED: readonly (readonly [test: RegExp, why: string])[] = [
   [/test_dns_(list|no_value):/, "weave's name server is among the container's"],
-  [/test_execute_convergence_plan_recreate:/, "the waiter is the first word of the entry point"],
+  [/test_(execute_convergence_plan_recreate|run_without_command):/, "the waiter is the first word of the entry point"],
   [
     /test_execute_convergence_plan_(anonymous_volume|image_with_volume|recreate_change_mount|when_(host|image)_volume|with_image_declared)/,
     "the waiter's folder is among the mounts",
