@@ -184,7 +184,8 @@ function pluginAddresses({ allocator, book, range, range6 }: Ipam): PluginAddres
     } catch (thrown) {
       if (!signal.aborted) throw thrown;
       const { status } = allocator.view();
-      throw new UserError("unavailable", `no address in time, because addresses wait: ${status}`, "see 'weave status ipam'", {
+      const why = status === "ready" ? "the host that has it to give has not answered yet" : `addresses wait: ${status}`;
+      throw new UserError("unavailable", `no address in time, because ${why}`, "try again, or see 'weave status ipam'", {
         cause: thrown,
       });
     }
