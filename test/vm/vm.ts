@@ -46,7 +46,9 @@ const MACHINES: Readonly<Record<Machine, MachineKind>> = {
     directory: join(REPOSITORY, "dist/vm-arm64"),
     job: "vm-arm64",
     emulator: "qemu-system-aarch64",
-    // Newer processors sign pointers, and emulating that makes every system call many times slower.
+    // Newer processors sign pointers, and emulating that makes every system call many times slower. And with SVE (`-cpu max,pauth-impdef=on`) Bun 1.4.5
+    // crashes or answers nonsense in fetch at most launches, without it (`sve=off`, neoverse-n1, cortex-a72) never; whether that is QEMU's or Bun's fault
+    // is not known.
     options: ["-machine", "virt,memory-backend=memory", "-cpu", "cortex-a72"],
     files: [
       ["host", join(REPOSITORY, "dist/vm-arm64/root")],
