@@ -172,7 +172,7 @@ in_turn() {
 
 # The lab mostly waits, so two files run beside each other, but not those which need all of the machine. Hosts with systemd wait too, while
 # the virtual machine computes, so each kind is a queue of its own.
-readonly ALONE='^test/lab/(twenty|restart|ipam-lasting)\.test\.ts$'
+readonly ALONE='^test/lab/(twenty|restart|ipam-lasting|sleeve/restart)\.test\.ts$'
 kinds="lab" files_of "$@" | grep -Ev "$ALONE" | xargs -r -d '\n' -P 2 -I '{}' bash -c 'machine_file "$1"' _ '{}'
 kinds="lab" files_of "$@" | grep -E "$ALONE" | in_turn
 kinds="hosts" files_of "$@" | in_turn &
