@@ -3,8 +3,11 @@
 import { decodeProbe, encodeProbe } from "./frames.ts";
 import type { Host } from "./lab-host.ts";
 import { closeSocket, inNetns, openTap, readFrame, stableBytes, writeFrame } from "./libc.ts";
+import { waitFor } from "./wait.ts";
 
 const MAX_FRAME_BYTES = 65_700;
+/** BR_STATE_FORWARDING, linux/if_bridge.h */
+const FORWARDING = "3";
 
 export class VirtualMachine implements Disposable {
   #fd: number | undefined;
@@ -15,10 +18,14 @@ export class VirtualMachine implements Disposable {
     this.#fd = fd;
   }
 
-  /** Attaches a tap of this name and takes its other end. */
+  /** Attaches a tap of this name and takes its other end. The bridge takes frames from it a moment after it has a carrier: by then a real machine is
+   *  still starting. */
   static async boot(host: Host, name: string, cidr: string): Promise<VirtualMachine> {
     await host.mustWeave("attach", "--tap", name, cidr);
-    return new VirtualMachine(inNetns(host.netns, () => openTap(name)));
+    const machine = new VirtualMachine(inNetns(host.netns, () => openTap(name)));
+    const state = `/sys/class/net/${name}/brport/state`;
+    await waitFor(`the bridge to forward for '${name}'`, async () => (await host.must(["cat", state])).trim() === FORWARDING);
+    return machine;
   }
 
   #open(): number {
