@@ -366,7 +366,7 @@ function createMesh(
     counters,
     hello: (remoteAddress) => mesh.helloFor(remoteAddress),
     accepted: (link: Link) => mesh.accepted(link),
-    turnedAway: (remoteAddress, reason) => mesh.turnedAway(remoteAddress, reason),
+    turnedAway: (...attempt) => mesh.turnedAway(...attempt),
   });
   owned.defer(() => transport.stop());
   const fastdp = !config.noFastdp;

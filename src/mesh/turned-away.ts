@@ -11,6 +11,8 @@ const MAX = 64;
 
 export class TurnedAway {
   readonly #clock: Clock;
+  /** Host -> when it was let in last, oldest first. */
+  readonly #letIn = new Map<string, Instant>();
   /** Host -> its last attempt, oldest first. */
   readonly #all = new Map<
     string,
@@ -21,9 +23,12 @@ export class TurnedAway {
     this.#clock = clock;
   }
 
-  /** True when it is news: another host, or another reason than the last time. */
-  add(address: string, reason: string): boolean {
+  /** An attempt that began at `beganAt` (now, if it is not given) was turned away. True when it is news: another host, or another reason than the last
+   *  time; and what began before the host was let in, as an attempt does that the other end gave up for another, is none, and not kept. */
+  add(address: string, reason: string, beganAt = this.#clock.now()): boolean {
     const host = ipOf(address);
+    const letIn = this.#letIn.get(host);
+    if (letIn !== undefined && beganAt < letIn) return false;
     const before = this.#all.get(host);
     const sinceMs = before?.reason === reason ? before.sinceMs : this.#clock.wallMs();
     this.#all.delete(host);
@@ -34,7 +39,11 @@ export class TurnedAway {
 
   /** A host was let in. */
   clear(address: string): void {
-    this.#all.delete(ipOf(address));
+    const host = ipOf(address);
+    this.#all.delete(host);
+    this.#letIn.delete(host);
+    this.#letIn.set(host, this.#clock.now());
+    if (this.#letIn.size > MAX) this.#letIn.delete(this.#letIn.keys().next().value!); // not empty: it has more than MAX
   }
 
   list(): ConnectionView[] {

@@ -32,3 +32,14 @@ test("a host that is let in, or does not come back, is forgotten, and strangers 
   time.now = 100_000;
   expect(turnedAway.list()).toEqual([]);
 });
+
+test("an attempt that began before its host was let in tells nothing: the host had given it up for the one that succeeded", () => {
+  const { time, turnedAway } = build();
+  time.now = 3_000;
+  turnedAway.clear("10.0.0.2:1001");
+  time.now = 10_000;
+  expect(turnedAway.add("10.0.0.2:1000", "handshake timed out", 2_000)).toBe(false);
+  expect(turnedAway.list()).toEqual([]);
+  expect(turnedAway.add("10.0.0.2:1002", "wrong password", 9_000)).toBe(true);
+  expect(turnedAway.add("10.0.0.3:1000", "handshake timed out", 2_000)).toBe(true);
+});

@@ -10,7 +10,7 @@ import type { Container, Host } from "../../support/lab-host.ts";
 import { wire } from "../../support/shapes.ts";
 import { StreamRun } from "../../support/traffic.ts";
 import { waitFor } from "../../support/wait.ts";
-import { attachEverywhere, launch, statusOf } from "../../support/weave.ts";
+import { attachEverywhere, describeHost, launch, statusOf } from "../../support/weave.ts";
 
 const FLAGS = ["--password", "horse"];
 let lab: Lab;
@@ -34,7 +34,10 @@ async function waitForTransport(wanted: string): Promise<void> {
     return all.flat().map(({ state, overlay, encrypted }) => `${state} ${overlay} ${encrypted}`);
   };
   const expected = Array.from(hosts, () => `established ${wanted} true`).join();
-  await waitFor(`${wanted} at both ends`, async () => (await ends()).join() === expected, { deadlineMs: 15_000, show: ends });
+  await waitFor(`${wanted} at both ends`, async () => (await ends()).join() === expected, {
+    deadlineMs: 15_000,
+    show: async () => (await Promise.all(hosts.map(describeHost))).join("; "),
+  });
   expect(await containers[0].reaches("10.2.1.2")).toBe(true);
 }
 
