@@ -15,10 +15,10 @@ import { GossipPaths } from "./gossip-paths.ts";
 import { Liveness } from "./liveness.ts";
 import { alive, askAlive, conflict, hear, MESH_CHANNEL, type MeshListener, pathDown } from "./mesh-channel.ts";
 import type { Acquaintance, Neighbour } from "./neighbour.ts";
-import { Neighbours } from "./neighbours.ts";
+import { Neighbours, type Outcome } from "./neighbours.ts";
 import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
 import { formatPeer, type PeerName, type ShortId } from "./peer-name.ts";
-import type { Gossip, Hello } from "./ports.ts";
+import type { Gossip, Hello, Link } from "./ports.ts";
 import { Publisher } from "./publisher.ts";
 import { applyDelta, type PeerRecord, versionAfter } from "./record.ts";
 import type { RestoredMesh } from "./restore.ts";
@@ -29,6 +29,7 @@ import { StateSaver } from "./saver.ts";
 import { drawShortId, OwnShortId } from "./short-ids.ts";
 import { Sync } from "./sync.ts";
 import { Topology } from "./topology.ts";
+import { TurnedAway } from "./turned-away.ts";
 import { Warnings } from "./warnings.ts";
 
 /** A saved state older than this is of no use: the neighbours have given us up. */
@@ -56,6 +57,7 @@ export class MeshCore {
   readonly connector: Connector;
   readonly room: Room;
   readonly conflicts: Conflicts;
+  readonly turnedAway: TurnedAway;
   readonly #shortId: OwnShortId;
   readonly #meshGossip: Gossip;
   readonly #recipients: Recipients;
@@ -74,6 +76,7 @@ export class MeshCore {
     this.#sequence = random.below(2 ** 30);
     const restored = this.#usableState();
     this.warnings = new Warnings(clock);
+    this.turnedAway = new TurnedAway(clock);
     this.revocations = new Revocations([...(options.revoked ?? []), ...(restored?.revoked ?? [])]);
     this.topology = new Topology(options.name, clock, this.wire.applyDelta);
     this.saver = new StateSaver(clock, this, (state) => ports.remember(state));
@@ -150,7 +153,7 @@ export class MeshCore {
       limit: options.connectionLimit,
       limitFor: (peer) => this.room.limitFor(peer),
       isRevoked: (key) => this.revocations.has(key),
-      admit: (link, report) => this.neighbours.admit(link, report),
+      admit: (link, report) => this.admit(link, report),
     });
     this.conflicts = this.#createConflicts();
     this.exchange = this.#createExchange();
@@ -168,6 +171,14 @@ export class MeshCore {
       revoke: (keys) => this.revoke(keys),
     };
     this.#takeUp(restored);
+  }
+
+  /** Takes over a link whose handshake has finished, whoever dialled; `report` is called once, perhaps later. */
+  admit(link: Link, report: (outcome: Outcome) => void): void {
+    this.neighbours.admit(link, (outcome) => {
+      if (outcome.kind !== "refused") this.turnedAway.clear(link.remoteAddress);
+      report(outcome);
+    });
   }
 
   #createNeighbours(doubt: Doubt): Neighbours {

@@ -7,17 +7,14 @@ import { MeshCore } from "./core.ts";
 import type { MeshOptions, MeshPorts } from "./options.ts";
 import { type PeerName, parsePeerName } from "./peer-name.ts";
 import type { Gossip, GossipHandler, Hello, Link, MeshView, Routes } from "./ports.ts";
-import { TurnedAway } from "./turned-away.ts";
 import { viewOf } from "./view.ts";
 
 export class Mesh {
   readonly #core: MeshCore;
-  readonly #turnedAway: TurnedAway;
 
   /** Nothing is dialled, probed or told before `start`. */
   constructor(options: MeshOptions, ports: MeshPorts) {
     this.#core = new MeshCore(options, ports);
-    this.#turnedAway = new TurnedAway(ports.clock);
   }
 
   /** Begins to dial, to watch and to tell routes; those of our last life at once. */
@@ -51,16 +48,15 @@ export class Mesh {
   /** An inbound handshake has finished; takes over `link`. */
   accepted(link: Link): void {
     this.#core.connector.addressAlive(link.remoteAddress);
-    this.#core.neighbours.admit(link, (outcome) => {
+    this.#core.admit(link, (outcome) => {
       const { remoteAddress: address } = link;
-      if (outcome.kind !== "refused") this.#turnedAway.clear(address);
-      else if (!outcome.isSelf && this.#turnedAway.add(address, outcome.reason))
+      if (outcome.kind === "refused" && !outcome.isSelf && this.#core.turnedAway.add(address, outcome.reason))
         this.#core.ports.log.warn("connection refused", { address, reason: outcome.reason });
     });
   }
   /** A host connected to us, at `beganAt`, and did not get through the handshake. True: that is news. */
   turnedAway(remoteAddress: string, reason: string, beganAt: Instant): boolean {
-    return this.#turnedAway.add(remoteAddress, reason, beganAt);
+    return this.#core.turnedAway.add(remoteAddress, reason, beganAt);
   }
 
   /** Keeps trying to reach these until they are forgotten; `replace`: and forgets all others.
@@ -142,7 +138,7 @@ export class Mesh {
       topology,
       neighbours,
       attempts: connector.attempts(),
-      turnedAway: this.#turnedAway.list(),
+      turnedAway: this.#core.turnedAway.list(),
       targets: this.targets(),
       routes: this.routes(),
       revoked: revocations.list(),
