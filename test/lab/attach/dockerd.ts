@@ -73,6 +73,7 @@ export class DockerDaemon implements AsyncDisposable {
   async up(...flags: readonly string[]): Promise<void> {
     const at = (name: string): string => join(this.folder, name);
     const daemon = new Background([
+      ...["env", `TMPDIR=${this.folder}`], // where containerd writes its stacks when dockerd finds it slow
       ...(this.#netns === undefined ? ["unshare", "--net"] : ["nsenter", `--net=${this.#netns}`]),
       ...["unshare", "--mount", "--propagation", "private", "sh", "-c", `${PRIVATE_FILES} && exec dockerd "$@"`, "dockerd"],
       ...["--host", `unix://${this.socket}`, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid")],
