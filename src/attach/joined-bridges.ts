@@ -46,7 +46,7 @@ export class JoinedBridges {
     try {
       if (this.#ensure(name).length > 0) log.info("bridge joined", { bridge: name });
     } catch (thrown) {
-      joints.remove(name);
+      this.#remove(name);
       journal.setBridges(before);
       throw thrown;
     }

@@ -47,9 +47,9 @@ export class HostBridgeJoints implements BridgeJoints {
     }
     if (!near || !far) throw new Error(`link '${plan.near.name}' vanished while it was set up`);
     // The port is the switch's before it can carry a frame.
-    changes.push(...this.#place(near, own));
+    changes.push(...this.#place(near, own, own.mtuBytes));
     guard(near.index);
-    changes.push(...this.#place(far, other), ...this.#switchOn(near), ...this.#switchOn(far));
+    changes.push(...this.#place(far, other, own.mtuBytes), ...this.#switchOn(near), ...this.#switchOn(far));
     return changes.map((change) => `bridge '${name}': ${change}`);
   }
 
@@ -59,11 +59,11 @@ export class HostBridgeJoints implements BridgeJoints {
     this.#links.delete(far.name);
   }
 
-  #place(end: Link, bridge: Link): string[] {
+  #place(end: Link, bridge: Link, mtuBytes: number): string[] {
     const changes: string[] = [];
     if (!end.addressless) this.#links.setAddressless(end.index); // a port is not a host of its own
-    if (end.mtuBytes !== this.#bridge(this.#own).mtuBytes) {
-      this.#links.change(end.index, { mtuBytes: this.#bridge(this.#own).mtuBytes });
+    if (end.mtuBytes !== mtuBytes) {
+      this.#links.change(end.index, { mtuBytes });
       changes.push(`MTU of '${end.name}' set`);
     }
     if (end.master !== bridge.index) {
