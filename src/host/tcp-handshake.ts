@@ -11,8 +11,8 @@ export const HANDSHAKE_MS = 10_000;
 
 export type HandshakeResult =
   | { readonly link: TcpLink }
-  /** `isGuess`: the other end offered a password, and a wrong one. */
-  | { readonly error: string; readonly isGuess: boolean };
+  /** `isGuess`: the other end offered a password, and a wrong one. `gaveUp`: it closed the connection. */
+  | { readonly error: string; readonly isGuess: boolean; readonly gaveUp: boolean };
 
 /** Calls `done` once, possibly before it returns. Disposing gives up without calling it. */
 export function runHandshake(
@@ -34,17 +34,17 @@ export function runHandshake(
     deadline[Symbol.dispose]();
     handshake.wipe();
   }
-  function fail(error: string, isGuess = false): void {
+  function fail(error: string, { isGuess = false, gaveUp = false } = {}): void {
     if (isOver) return;
     leave();
-    done({ error, isGuess });
+    done({ error, isGuess, gaveUp });
   }
   function take(step: HandshakeStep): void {
     stream.write(step.send);
     if (step.state === "continue") return;
     if (step.state === "failed") {
       stream.finish();
-      fail(step.reason, step.isGuess);
+      fail(step.reason, { isGuess: step.isGuess });
       return;
     }
     leave();
@@ -58,7 +58,7 @@ export function runHandshake(
     data: (bytes) => {
       if (!isOver) take(handshake.receive(bytes));
     },
-    closed: (error) => fail(error ?? "the peer closed the connection during the handshake"),
+    closed: (error) => fail(error ?? "the peer closed the connection during the handshake", { gaveUp: true }),
   });
   stream.write(handshake.start());
   return {

@@ -7,7 +7,7 @@ import { busyReply } from "../mesh/secure/handshake-frame.ts";
 import type { KeyPair, Sealing } from "../mesh/secure/sealing.ts";
 import { formatIpPort, parseHostPort, parseIpPort } from "../net/endpoint.ts";
 import type { Ip } from "../net/ip.ts";
-import type { Clock, Instant } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Counter, Counters } from "../runtime/counters.ts";
 import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
@@ -42,8 +42,8 @@ export interface TcpTransportOptions {
   readonly hello: HelloSource;
   /** A new inbound link. Call `start` on it, or `refuse`. */
   accepted(link: Link): void;
-  /** An inbound connection, opened at `beganAt`, did not get through the handshake. False: that is nothing new, and need not be logged again. */
-  turnedAway?(remoteAddress: string, reason: string, beganAt: Instant): boolean;
+  /** An inbound connection did not get through the handshake; `gaveUp`: the other end closed it. False: that is nothing new, and need not be logged again. */
+  turnedAway?(remoteAddress: string, reason: string, gaveUp: boolean): boolean;
   readonly limits?: AdmissionLimits;
   readonly handshakeMs?: number;
   readonly dialMs?: number;
@@ -140,7 +140,7 @@ export class TcpTransport implements Transport {
     const running = this.#runHandshake(stream, hello, true, (result) => outcome.resolve(result));
     const abort = (): void => {
       running[Symbol.dispose]();
-      outcome.resolve({ error: "cancelled", isGuess: false });
+      outcome.resolve({ error: "cancelled", isGuess: false, gaveUp: false });
     };
     if (signal.aborted) abort();
     else signal.addEventListener("abort", abort, { once: true });
@@ -164,7 +164,7 @@ export class TcpTransport implements Transport {
   #overtaken(result: HandshakeResult): HandshakeResult {
     if (!("link" in result) || result.link.passwordUsed || this.#passwords.length === 0) return result;
     result.link.refuse(SET_MEANWHILE);
-    return { error: SET_MEANWHILE, isGuess: false };
+    return { error: SET_MEANWHILE, isGuess: false, gaveUp: false };
   }
   #own(stream: TcpStream): void {
     this.#streams.add(stream);
@@ -191,7 +191,6 @@ export class TcpTransport implements Transport {
   }
   #begin(stream: TcpStream, place: Place | AdmissionRefusal): void {
     if (stream.isClosed || typeof place === "string") return;
-    const beganAt = this.#options.clock.now();
     stream.resume();
     this.#runHandshake(stream, this.#options.hello, false, (result) => {
       if ("isGuess" in result && result.isGuess) place.leaveGuessing();
@@ -201,7 +200,7 @@ export class TcpTransport implements Transport {
         return;
       }
       this.#refused.add("handshake");
-      const isNews = this.#options.turnedAway?.(stream.remoteAddress, result.error, beganAt) ?? true;
+      const isNews = this.#options.turnedAway?.(stream.remoteAddress, result.error, "gaveUp" in result && result.gaveUp) ?? true;
       if (isNews) this.#note("handshake failed", stream, result.error);
     });
   }

@@ -76,7 +76,9 @@ export class MeshCore {
     this.#sequence = random.below(2 ** 30);
     const restored = this.#usableState();
     this.warnings = new Warnings(clock);
-    this.turnedAway = new TurnedAway(clock);
+    this.turnedAway = new TurnedAway(clock, (host) =>
+      Array.from(this.neighbours.all()).some(({ facts }) => ipOf(facts.address) === host),
+    );
     this.revocations = new Revocations([...(options.revoked ?? []), ...(restored?.revoked ?? [])]);
     this.topology = new Topology(options.name, clock, this.wire.applyDelta);
     this.saver = new StateSaver(clock, this, (state) => ports.remember(state));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mesh as the rest of the daemon sees it: finished handshakes, probe replies and people's wishes go in, routes and views come out.
-import type { Instant } from "../runtime/clock.ts";
 import { UserError } from "../runtime/errors.ts";
 import { ipOf } from "./address.ts";
 import { MeshCore } from "./core.ts";
@@ -54,9 +53,9 @@ export class Mesh {
         this.#core.ports.log.warn("connection refused", { address, reason: outcome.reason });
     });
   }
-  /** A host connected to us, at `beganAt`, and did not get through the handshake. True: that is news. */
-  turnedAway(remoteAddress: string, reason: string, beganAt: Instant): boolean {
-    return this.#core.turnedAway.add(remoteAddress, reason, beganAt);
+  /** A host connected to us and did not get through the handshake; `gaveUp`: it ended that itself. True: that is news. */
+  turnedAway(remoteAddress: string, reason: string, gaveUp: boolean): boolean {
+    return this.#core.turnedAway.add(remoteAddress, reason, gaveUp);
   }
 
   /** Keeps trying to reach these until they are forgotten; `replace`: and forgets all others.

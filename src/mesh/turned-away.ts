@@ -11,24 +11,24 @@ const MAX = 64;
 
 export class TurnedAway {
   readonly #clock: Clock;
-  /** Host -> when it was let in last, oldest first. */
-  readonly #letIn = new Map<string, Instant>();
+  readonly #isNeighbour: (host: string) => boolean;
   /** Host -> its last attempt, oldest first. */
   readonly #all = new Map<
     string,
     { readonly address: string; readonly reason: string; readonly sinceMs: number; readonly until: Instant }
   >();
 
-  constructor(clock: Clock) {
+  /** @param isNeighbour whether there is a connection with a peer at this host */
+  constructor(clock: Clock, isNeighbour: (host: string) => boolean) {
     this.#clock = clock;
+    this.#isNeighbour = isNeighbour;
   }
 
-  /** An attempt that began at `beganAt` (now, if it is not given) was turned away. True when it is news: another host, or another reason than the last
-   *  time; and what began before the host was let in, as an attempt does that the other end gave up for another, is none, and not kept. */
-  add(address: string, reason: string, beganAt = this.#clock.now()): boolean {
+  /** True when it is news: another host, or another reason than the last time. `gaveUp`: the other end ended the attempt; when two dial each other
+   *  one does so because it has the other connection, and then it is none and not kept. */
+  add(address: string, reason: string, gaveUp = false): boolean {
     const host = ipOf(address);
-    const letIn = this.#letIn.get(host);
-    if (letIn !== undefined && beganAt < letIn) return false;
+    if (gaveUp && this.#isNeighbour(host)) return false;
     const before = this.#all.get(host);
     const sinceMs = before?.reason === reason ? before.sinceMs : this.#clock.wallMs();
     this.#all.delete(host);
@@ -39,11 +39,7 @@ export class TurnedAway {
 
   /** A host was let in. */
   clear(address: string): void {
-    const host = ipOf(address);
-    this.#all.delete(host);
-    this.#letIn.delete(host);
-    this.#letIn.set(host, this.#clock.now());
-    if (this.#letIn.size > MAX) this.#letIn.delete(this.#letIn.keys().next().value!); // not empty: it has more than MAX
+    this.#all.delete(ipOf(address));
   }
 
   list(): ConnectionView[] {

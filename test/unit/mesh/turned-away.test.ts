@@ -7,7 +7,8 @@ import type { Clock } from "../../../src/runtime/clock.ts";
 function build() {
   const time = { now: 0 };
   const clock: Clock = { now: () => time.now, wallMs: () => 1000 + time.now, after: () => ({ [Symbol.dispose]: () => {} }) };
-  return { time, turnedAway: new TurnedAway(clock) };
+  const neighbours = new Set<string>();
+  return { time, neighbours, turnedAway: new TurnedAway(clock, (host) => neighbours.has(host)) };
 }
 
 test("each host stands once, with its last address and since when for that reason", () => {
@@ -33,13 +34,11 @@ test("a host that is let in, or does not come back, is forgotten, and strangers 
   expect(turnedAway.list()).toEqual([]);
 });
 
-test("an attempt that began before its host was let in tells nothing: the host had given it up for the one that succeeded", () => {
-  const { time, turnedAway } = build();
-  time.now = 3_000;
-  turnedAway.clear("10.0.0.2:1001");
-  time.now = 10_000;
-  expect(turnedAway.add("10.0.0.2:1000", "handshake timed out", 2_000)).toBe(false);
+test("an attempt that a connected host gave up tells nothing, one that was refused does", () => {
+  const { turnedAway, neighbours } = build();
+  neighbours.add("10.0.0.2");
+  expect(turnedAway.add("10.0.0.2:1000", "the peer closed the connection", true)).toBe(false);
   expect(turnedAway.list()).toEqual([]);
-  expect(turnedAway.add("10.0.0.2:1002", "wrong password", 9_000)).toBe(true);
-  expect(turnedAway.add("10.0.0.3:1000", "handshake timed out", 2_000)).toBe(true);
+  expect(turnedAway.add("10.0.0.2:1002", "wrong password")).toBe(true);
+  expect(turnedAway.add("10.0.0.3:1000", "the peer closed the connection", true)).toBe(true);
 });
