@@ -47,6 +47,9 @@ chmod 755 /sbin/modprobe
 rm -rf /lib/modules
 ln -s "$vm/lib/modules" /lib/modules
 
+# Two hosts that are plugged in at once would load it twice, and busybox takes a module that is still being loaded for a loaded one.
+modprobe veth
+
 say "Linux $(uname -r)"
 limit="$(argument limit)"
 number=0

@@ -61,6 +61,8 @@ const MACHINES: Readonly<Record<Machine, MachineKind>> = {
 const VIRTIOFSD = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 /** Without a second processor some races never happen; more are of no use, because each is emulated by one of the host's. */
 const PROCESSORS = Math.min(2, cpus().length);
+/** A kernel that no longer gets anywhere says where each processor is, and ends the machine. */
+const WHEN_STUCK = "softlockup_panic=1 softlockup_all_cpu_backtrace=1 watchdog_thresh=20 rcupdate.rcu_cpu_stall_timeout=50";
 /** QEMU and the file server end with the test, however that ends. */
 const WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"];
 
@@ -140,7 +142,7 @@ export async function runInVm(files: readonly string[], options: VmOptions): Pro
         "-chardev", `file,id=results,path=${path("results")}`, "-device", "pci-serial,chardev=results",
         ...shared.flatMap(([tag]) => ["-chardev", `socket,id=${tag},path=${path(tag)}`, "-device", `vhost-user-fs-pci,chardev=${tag},tag=${tag}`]),
         "-kernel", join(directory, "vmlinuz"), "-initrd", path("initrd"),
-        "-append", `${kernel} quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`],
+        "-append", `${kernel} ${WHEN_STUCK} quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`],
       { stdin: "ignore", stdout: "ignore", stderr: Bun.file(path("qemu.log")) },
     );
     const late = setTimeout(() => machine.kill("SIGKILL"), (limitSeconds + 20) * 1_000);
@@ -148,7 +150,7 @@ export async function runInVm(files: readonly string[], options: VmOptions): Pro
     clearTimeout(late);
     const said = [path("console"), path("qemu.log")].map((file) => (existsSync(file) ? readFileSync(file, "utf8") : ""));
     const results = existsSync(path("results")) ? readResults(readFileSync(path("results"), "latin1")) : new Map();
-    return { results, console: said.join("\n").trim().split("\n").slice(-60).join("\n") };
+    return { results, console: said.join("\n").trim().split("\n").slice(-200).join("\n") };
   } finally {
     for (const server of servers) server.kill();
     await Promise.all(servers.map((server) => server.exited));
