@@ -112,7 +112,8 @@ one_file() {
     printf '%s\n' "$(printf 'FAIL  %-52s %3ss  %s%s\n' "$file" "$((SECONDS - at))" "$counts" "$why" && sed 's/^/      /' "$results/$key.log")"
   else
     printf 'ok    %-52s %3ss  %s\n' "$file" "$((SECONDS - at))" "$counts"
-    ((skipped > 0)) && grep -E '^\(skip\)' "$results/$key.log" | sed 's/^/      /'
+    # What was skipped, and what the kernel of a virtual machine said.
+    ((skipped > 0)) && grep -E '^(\(skip\)|\[ *[0-9]+\.[0-9]+\])' "$results/$key.log" | sed 's/^/      /'
   fi
   return 0
 }

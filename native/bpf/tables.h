@@ -22,7 +22,8 @@
 		__type(value, value_);                                                                             \
 	} name_ SEC(".maps")
 
-// Without preallocation an element's memory is reused only after all readers have left it.
+// Without preallocation, because most hosts use few of so many. Since Linux 6.1 (bpf_mem_alloc) the memory of an element that is replaced or taken out may
+// become another one's at once, as with preallocation: a frame that is being handled at that very moment may be handled by the other's values.
 #define HASH(name_, entries_, key_, value_)                                                                        \
 	struct {                                                                                                   \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                                   \

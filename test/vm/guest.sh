@@ -56,7 +56,7 @@ number=0
 while read -r file; do
   number=$((number + 1))
   say "$file"
-  timeout --kill-after=10 "$limit" bun test --timeout 180000 --reporter=junit --reporter-outfile="/run/results/$number.xml" "./$file" \
+  timeout --kill-after=10 "$limit" bun test --timeout 180000 --test-name-pattern="$(argument only)" --reporter=junit --reporter-outfile="/run/results/$number.xml" "./$file" \
     </dev/null >"/run/results/$number.log" 2>&1
   code=$?
   say "ended with $code"

@@ -19,6 +19,8 @@ export interface VmOptions {
   /** For all of it; then the machine is switched off. */
   readonly limitSeconds?: number;
   readonly memoryMegabytes?: number;
+  /** Only tests whose names, with those of their groups, match this; no spaces. */
+  readonly only?: string;
 }
 
 const REPOSITORY = join(import.meta.dir, "../..");
@@ -62,7 +64,8 @@ const VIRTIOFSD = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 /** Without a second processor some races never happen; more are of no use, because each is emulated by one of the host's. */
 const PROCESSORS = Math.min(2, cpus().length);
 /** A kernel that no longer gets anywhere says where each processor is, and ends the machine. */
-const WHEN_STUCK = "softlockup_panic=1 softlockup_all_cpu_backtrace=1 watchdog_thresh=20 rcupdate.rcu_cpu_stall_timeout=50";
+const WHEN_STUCK = "softlockup_panic=1 softlockup_all_cpu_backtrace=1 watchdog_thresh=20";
+const STUCK = /Kernel panic - not syncing: softlockup/;
 /** QEMU and the file server end with the test, however that ends. */
 const WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"];
 
@@ -85,12 +88,19 @@ export async function testInVm(files: readonly string[], options: VmOptions = {}
     for (const file of files) test.skip(`${file} (${reason})`, () => {});
     return;
   }
-  const outcome = await runInVm(files, options);
+  let outcome = await runInVm(files, options);
+  if (STUCK.test(outcome.console)) {
+    // Seen once in very many runs, on two emulated processors of a busy machine, and never explained: whoever sees it wants the stacks.
+    console.log(outcome.console);
+    test.skip("the machine's first try (its kernel got stuck, stacks above)", () => {});
+    outcome = await runInVm(files, options);
+  }
   for (const file of files) {
     describe(`in the virtual machine: ${file}`, () => {
       const result = outcome.results.get(file);
       if (result?.cases.some((one) => one.outcome === "failed")) console.log(result.log);
-      for (const one of result?.cases ?? []) report(one);
+      const wanted = new RegExp(options.only ?? "");
+      for (const one of result?.cases ?? []) if (wanted.test(one.name)) report(one);
       test("the file ran to its end", () => {
         if (result === undefined) throw new Error(`the machine ended before\n${outcome.console}`);
         const hasFailed = result.cases.some((one) => one.outcome === "failed");
@@ -126,7 +136,7 @@ interface Outcome {
 export async function runInVm(files: readonly string[], options: VmOptions): Promise<Outcome> {
   const scratch = mkdtempSync(join(tmpdir(), "wvm-"));
   const path = (name: string): string => join(scratch, name);
-  const { machine: kind = "x64", limitSeconds = 240, memoryMegabytes = 2048 } = options;
+  const { machine: kind = "x64", limitSeconds = 240, memoryMegabytes = 2048, only = "." } = options;
   const { directory, emulator, options: hardware, files: shared, kernel } = MACHINES[kind];
   writeFileSync(path("initrd"), initrd(directory, files));
   const servers: Bun.Subprocess[] = [];
@@ -142,7 +152,7 @@ export async function runInVm(files: readonly string[], options: VmOptions): Pro
         "-chardev", `file,id=results,path=${path("results")}`, "-device", "pci-serial,chardev=results",
         ...shared.flatMap(([tag]) => ["-chardev", `socket,id=${tag},path=${path(tag)}`, "-device", `vhost-user-fs-pci,chardev=${tag},tag=${tag}`]),
         "-kernel", join(directory, "vmlinuz"), "-initrd", path("initrd"),
-        "-append", `${kernel} ${WHEN_STUCK} quiet panic=-1 mitigations=off weave.limit=${limitSeconds}`],
+        "-append", `${kernel} ${WHEN_STUCK} quiet panic=-1 mitigations=off weave.limit=${limitSeconds} weave.only=${only}`],
       { stdin: "ignore", stdout: "ignore", stderr: Bun.file(path("qemu.log")) },
     );
     const late = setTimeout(() => machine.kill("SIGKILL"), (limitSeconds + 20) * 1_000);
