@@ -25,7 +25,7 @@ export class DockerHosts {
 
 export async function logOf(machine: Machine): Promise<string> {
   const line =
-    "journalctl -u weave -o cat | tail -20; journalctl -u docker -o cat | grep -i 'failed to start' | tail -5; weave status";
+    "journalctl -u weave -o cat | tail -20; journalctl -u docker -o cat | grep -iE 'failed to start|restart' | tail -10; weave status";
   return (await machine.run(line)).stdout;
 }
 

@@ -201,7 +201,9 @@ withDockerHosts("docker run --net=weave", (hosts) => {
           .join("\n");
         return missing === "" ? all : undefined;
       };
-      const show = async () => `${missing}\n${await logOf(h1)}`;
+      const states =
+        "docker ps -aq | xargs docker inspect -f '{{.Name}} {{.State.Status}} {{.RestartCount}} {{.State.ExitCode}} {{.State.Error}}'";
+      const show = async () => `${missing}\n${(await h1.run(states)).stdout}${await logOf(h1)}`;
       const leftMs = () => Math.max(1, endAt - performance.now());
       const { found } = await waitFor("all containers", look, { deadlineMs: leftMs(), everyMs: 200, show });
       const pings = [...found.values()].map((address) => `ping -c1 -W1 ${address}`).join(" && ");
