@@ -2,6 +2,7 @@
 // What Docker tells of containers only hastens what the periodic passes would find: nothing depends on an event.
 import type { ContainerEvent } from "../docker/decode.ts";
 import { DockerEvents } from "../docker/events.ts";
+import { Stranded } from "../docker/stranded.ts";
 import { every, systemClock } from "../runtime/clock.ts";
 import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
@@ -14,7 +15,7 @@ import type { ProxyParts } from "./proxy.ts";
 /** After a container's end Docker and the kernel take its network apart, under the lock that every change of links needs. A moment later the link has gone
  *  with its namespace, and there is nothing left but our records; at once we would only make them wait. Whoever starts it again meanwhile attaches anew. */
 const ENDED_MS = 300;
-/** What the plugins have is compared with what Docker has. */
+/** What the plugins have is compared with what Docker has, and what could not start is tried again. */
 const PLUGIN_MS = 60_000;
 
 export function watchDocker(
@@ -29,12 +30,14 @@ export function watchDocker(
   const look = () => void attacher.reconcile().catch(failed);
   let lookSoon: Disposable | undefined;
   owned.defer(() => lookSoon?.[Symbol.dispose]());
+  const stranded = plugin && new Stranded(docker, log);
   const handlers = {
     connected() {
       void known.look(docker).catch(failed);
       look();
       proxy?.connected();
       plugin?.connected();
+      void stranded?.start().catch(failed);
     },
     event(event: ContainerEvent) {
       known.event(event);
@@ -50,5 +53,10 @@ export function watchDocker(
     },
   };
   owned.use(new DockerEvents({ client: docker, clock: systemClock, random: systemRandom, log }, handlers));
-  if (plugin) owned.use(every(systemClock, PLUGIN_MS, () => void plugin.look().catch(failed)));
+  if (!plugin || !stranded) return;
+  const compare = async (): Promise<void> => {
+    await plugin.look();
+    await stranded.start();
+  };
+  owned.use(every(systemClock, PLUGIN_MS, () => void compare().catch(failed)));
 }

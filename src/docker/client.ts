@@ -68,6 +68,16 @@ export class DockerClient implements ContainerRuntime {
     }
   }
 
+  /** One that runs already, or has gone, is no error. @throws {UserError} unavailable */
+  async start(id: string): Promise<void> {
+    const signal = AbortSignal.timeout(SEND_TIMEOUT_MS);
+    const response = await this.#request(`/containers/${encodeURIComponent(id)}/start`, signal, { method: "POST" });
+    const why = await messageOf(response);
+    if (!response.ok && response.status !== 304 && response.status !== 404) {
+      throw new UserError("unavailable", `Docker cannot start container '${id.slice(0, 12)}': ${why} (HTTP ${response.status})`);
+    }
+  }
+
   /** The answer to one GET; undefined: there is no such thing. @throws {UserError} unavailable */
   async json(path: string, what: string): Promise<unknown> {
     const response = await this.get(path);

@@ -206,8 +206,18 @@ withDockerHosts("docker run --net=weave", (hosts) => {
       const show = async () => `${missing}\n${(await h1.run(states)).stdout}${await logOf(h1)}`;
       const leftMs = () => Math.max(1, endAt - performance.now());
       const { found } = await waitFor("all containers", look, { deadlineMs: leftMs(), everyMs: 200, show });
-      const pings = [...found.values()].map((address) => `ping -c1 -W1 ${address}`).join(" && ");
-      await hosts.until("all to be reached", h2, `docker exec c2 sh -c '${pings}'`, leftMs());
+      const ping = (name: string) => h2.run(`docker exec c2 ping -c1 -W1 ${found.get(name)}`);
+      let silent = [...found.keys()];
+      const reach = async () => {
+        const answers = await Promise.all(silent.map(async (name) => (await ping(name)).code === 0));
+        silent = silent.filter((_, index) => !answers[index]);
+        return silent.length === 0;
+      };
+      await waitFor("all to be reached", reach, {
+        deadlineMs: leftMs(),
+        everyMs: 100,
+        show: async () => `${silent}\n${await logOf(h2)}`,
+      });
       return found;
     }
     /** All are back soon after it began, each as it was. `act` may tell when that was. */
@@ -244,6 +254,17 @@ withDockerHosts("docker run --net=weave", (hosts) => {
       await h1.sh("docker restart s1 >/dev/null");
       await endures(async () => {});
     }, 60_000);
+
+    test("what Docker could not start while weave was away runs once weave is back", async () => {
+      await run(h1, "kept", "--restart=always");
+      await h1.sh("docker stop kept; systemctl stop weave");
+      const { code, stderr } = await h1.run("docker start kept");
+      expect([code, stderr]).toEqual([1, expect.stringContaining("weavemesh")]);
+      await h1.sh("systemctl start weave");
+      await hosts.until("it to run", h1, "docker exec kept ping -c1 -W1 10.33.0.2");
+      await h1.sh("docker rm -f kept");
+      await endures(async () => {});
+    }, 120_000);
 
     test("of Docker, then of both in either order", async () => {
       await endures(() => h1.sh("systemctl restart docker"));
