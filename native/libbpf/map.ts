@@ -10,6 +10,8 @@ import { libbpf } from "./symbols.ts";
 export const MAP_INFO = { size: 24, type: 0, id: 4, keySize: 8, valueSize: 12, maxEntries: 16, flags: 20 } as const;
 // enum bpf_map_type
 const PER_CPU_TYPES = [5, 6, 10, 21]; // PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
+/** Elements asked for at once: a few first, because most maps hold few whatever they have room for. */
+const FIRST_BATCH_ELEMENTS = 256;
 const BATCH_ELEMENTS = 16_384;
 const ENOTSUPP = 524; // the kernel's own, not in errno.h
 
@@ -69,6 +71,17 @@ export class BpfMap implements Disposable {
     if (result === -ERRNO.ENOENT) return undefined;
     throw new SystemError("bpf_map_lookup_elem", this.name, -result);
   }
+  /** The same into memory that the caller keeps. False: no such element. @throws {SystemError} */
+  read(key: Bytes, into: Bytes): boolean {
+    if (key.length !== this.shape.keySize || into.length !== this.valueBytes) {
+      throw new RangeError(
+        `an element of '${this.name}' has ${this.shape.keySize}+${this.valueBytes} bytes, not ${key.length}+${into.length}`,
+      );
+    }
+    const result = libbpf().symbols.bpf_map_lookup_elem(this.#open(), key, into);
+    if (result !== 0 && result !== -ERRNO.ENOENT) throw new SystemError("bpf_map_lookup_elem", this.name, -result);
+    return result === 0;
+  }
   /** Makes or replaces the element. @throws {SystemError} E2BIG: the map is full */
   set(key: Uint8Array, value: Uint8Array): void {
     if (key.length !== this.shape.keySize || value.length !== this.valueBytes) {
@@ -103,9 +116,15 @@ export class BpfMap implements Disposable {
   /** The same as a few large pieces, for maps of many elements: `count` keys and values one behind the other. The buffers are used again
    *  for the next piece. @throws {SystemError} */
   *chunks(): Generator<{ readonly count: number; readonly keys: Bytes; readonly values: Bytes }> {
-    let capacity = Math.min(this.shape.maxEntries, BATCH_ELEMENTS);
-    let keys = allocate(capacity * this.shape.keySize);
-    let values = allocate(capacity * this.valueBytes);
+    let capacity = 0;
+    let keys = allocate(0);
+    let values = allocate(0);
+    const grow = (elements: number): void => {
+      capacity = elements;
+      keys = allocate(elements * this.shape.keySize);
+      values = allocate(elements * this.valueBytes);
+    };
+    grow(Math.min(this.shape.maxEntries, FIRST_BATCH_ELEMENTS));
     const cursorBytes = Math.max(8, this.shape.keySize);
     const cursor = allocate(cursorBytes);
     const next = allocate(cursorBytes);
@@ -115,10 +134,7 @@ export class BpfMap implements Disposable {
       const batch = libbpf().symbols.bpf_map_lookup_batch;
       const result = batch(this.#open(), first ? null : cursor, next, keys, values, count.bytes, null);
       if (result === -ERRNO.ENOSPC && count.u32 === 0) {
-        // One hash bucket has more elements than fit.
-        capacity *= 2;
-        keys = allocate(capacity * this.shape.keySize);
-        values = allocate(capacity * this.valueBytes);
+        grow(capacity * 2); // one hash bucket has more elements than fit
         continue;
       }
       if (first && (result === -ERRNO.EINVAL || result === -ENOTSUPP)) {
@@ -132,6 +148,7 @@ export class BpfMap implements Disposable {
       if (result === -ERRNO.ENOENT) return;
       cursor.set(next);
       first = false;
+      if (capacity === FIRST_BATCH_ELEMENTS) grow(Math.min(this.shape.maxEntries, BATCH_ELEMENTS));
     }
   }
 

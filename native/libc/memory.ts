@@ -9,15 +9,32 @@ import { libc } from "./symbols.ts";
 
 const MADV_DONTNEED = 4; // asm-generic/mman-common.h
 
-/** Unmaps the executable's read-only pages and tells how many bytes of addresses that were. Mappings with pages of our own stay.
- *  @throws {SystemError} */
-export function releaseFilePages(executable: string): number {
-  let released = 0;
-  for (const { start, length } of readOnlyMappings(readFileSync("/proc/self/smaps", "latin1"), executable)) {
-    checked(libc().symbols.madvise(start as Pointer, length, MADV_DONTNEED), "madvise", executable);
-    released += length;
-  }
-  return released;
+/** Read-only pages of a file, to be unmapped as often as wanted: they hold nothing of ours and never will. */
+export interface Dispensable {
+  /** Of addresses, whether anything is mapped there or not. */
+  readonly bytes: number;
+  /** @throws {SystemError} */
+  release(): void;
+}
+
+/** Those of the executable of this process. Mappings with pages of our own are left out. */
+export function dispensablePages(executable: string): Dispensable {
+  const mappings = readOnlyMappings(readFileSync("/proc/self/smaps", "latin1"), executable);
+  return {
+    bytes: mappings.reduce((sum, { length }) => sum + length, 0),
+    release() {
+      for (const { start, length } of mappings)
+        checked(libc().symbols.madvise(start as Pointer, length, MADV_DONTNEED), "madvise", executable);
+    },
+  };
+}
+
+const PAGE_BYTES = 4096; // on x86-64, and on arm64 as all distributions have it; this is for comparing only
+
+/** Memory of this process that is nobody else's and no file's: proc_pid_statm(5). */
+export function privateBytes(): number {
+  const [, resident = 0, shared = 0] = readFileSync("/proc/self/statm", "latin1").split(" ").map(Number);
+  return (resident - shared) * PAGE_BYTES;
 }
 
 /** Mappings of a file that cannot be written to and hold no private pages, from smaps (proc(5)). */

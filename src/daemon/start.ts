@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composition root: builds every long-lived part, joins them, starts them in order and stops them in reverse. Nothing is decided here.
-import { releaseFilePages } from "../../native/libc/memory.ts";
 import { createHandlers } from "../api/handlers.ts";
 import { API_SOCKET, startListener } from "../api/listen.ts";
 import { explicitAddresses } from "../attach/addresses.ts";
@@ -55,12 +54,13 @@ import { Reloader, reloadByLog } from "./reload.ts";
 import { removeKernelObjects } from "./reset.ts";
 import { routerParts, wireguardTotals } from "./router-parts.ts";
 import { SleeveControl } from "./sleeve-control.ts";
+import { ownTidier } from "./tidy.ts";
 import { createSupervisor } from "./upkeep.ts";
 import { watchDocker } from "./watch-docker.ts";
 
 /** By then start-up is over, and what only it needed can go; after that, what only rare work needed. */
 const SETTLED_MS = 5_000;
-const TIDY_MS = 60_000;
+const TIDY_MS = 30_000;
 
 const LOOKUP_MS = 3_000;
 
@@ -93,17 +93,12 @@ export async function runDaemon(config: DaemonConfig, version: string, load: () 
     reloadByLog(daemon.reloader, log);
     manager?.ready(`peer ${daemon.peer}`);
   });
-  owned.use(clock.after(SETTLED_MS, tidy));
-  owned.use(every(clock, TIDY_MS, tidy));
+  const tidier = ownTidier(process.execPath);
+  owned.use(clock.after(SETTLED_MS, () => tidier.tidy()));
+  owned.use(every(clock, TIDY_MS, () => tidier.tidy()));
   await stop;
   log.info("stopping, the network goes on without the daemon");
   manager?.stopping();
-}
-
-/** Costs about 5 ms. */
-function tidy(): void {
-  Bun.gc(true);
-  releaseFilePages(process.execPath);
 }
 
 async function build(

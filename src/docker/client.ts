@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Docker's HTTP API (https://docs.docker.com/reference/api/engine/), as far as attach needs it; Podman answers the same at its own socket. Docker not
 // being there is a normal state: it is told only to who asks for a container.
+import { existsSync } from "node:fs";
 import type { Container, ContainerRuntime } from "../attach/ports.ts";
 import { errorText, UserError } from "../runtime/errors.ts";
 import { decodeContainer, decodeRunning, type RunningContainer } from "./decode.ts";
@@ -17,6 +18,11 @@ export class DockerClient implements ContainerRuntime {
 
   constructor(endpoint: DockerEndpoint) {
     this.endpoint = endpoint;
+  }
+
+  /** False: nobody can answer, because there is no socket. Costs far less than asking. */
+  isThere(): boolean {
+    return this.endpoint.socketPath === undefined || existsSync(this.endpoint.socketPath);
   }
 
   async inspect(word: string): Promise<Container | undefined> {

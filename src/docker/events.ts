@@ -3,7 +3,7 @@
 // keeps it; what Docker forgot over its own restart is covered by `connected`, at which everything should be looked at once.
 //
 //   waiting ──timer──▶ connecting ──answer──▶ streaming ──end, error──▶ waiting (1 s, doubling to 3 s, ±25 %)
-import type { Clock } from "../runtime/clock.ts";
+import { type Clock, every } from "../runtime/clock.ts";
 import { errorText } from "../runtime/errors.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
@@ -52,10 +52,21 @@ export class DockerEvents implements AsyncDisposable {
   async #run(): Promise<void> {
     let delayMs = FIRST_DELAY_MS;
     while (!this.#stop.signal.aborted) {
+      await this.#untilThere();
       const wasConnected = await this.#follow();
       delayMs = wasConnected ? FIRST_DELAY_MS : Math.min(LONGEST_DELAY_MS, delayMs * 2);
       await this.#pause(delayMs * (0.75 + this.#ports.random.below(500) / 1000));
     }
+  }
+
+  /** Until there is somebody who could answer, or the end. */
+  async #untilThere(): Promise<void> {
+    const { client, clock } = this.#ports;
+    if (client.isThere()) return;
+    const there = Promise.withResolvers<void>();
+    this.#wake = there.resolve;
+    using _looks = every(clock, LONGEST_DELAY_MS, () => client.isThere() && there.resolve());
+    if (!this.#stop.signal.aborted) await there.promise;
   }
 
   /** Streams until the end. Tells whether Docker answered at all. */

@@ -6,7 +6,7 @@ import { UserError } from "../runtime/errors.ts";
 import { type BridgePlan, type BridgeStep, findBridge, isVxlanOfOurs, planBridge } from "./bridge-plan.ts";
 import type { Link, Links } from "./links.ts";
 import type { Netns } from "./netns.ts";
-import { ensureSysctl, readSysctl } from "./sysctl.ts";
+import { ensureSysctl, HeldSysctl } from "./sysctl.ts";
 
 export interface EnsuredBridge {
   readonly bridgeIndex: number;
@@ -118,9 +118,26 @@ function ensureBridgeSysctls(bridge: string, netns: Netns | undefined): string[]
   const changed = bridgeSysctls(bridge).filter(([path, value]) => ensureSysctl(path, value, netns));
   return changed.map(([path]) => `${path} had another value`);
 }
-/** In the calling thread's namespace. A setting that is not there cannot be wrong. */
-export function hasBridgeSysctls(bridge: string): boolean {
-  return bridgeSysctls(bridge).every(([path, value]) => [undefined, String(value)].includes(readSysctl(path)));
+
+/** The same settings, for whoever looks at them often. */
+export class BridgeSettings implements Disposable {
+  readonly #settings: readonly { readonly held: HeldSysctl; readonly value: string }[];
+
+  /** In the namespace the thread is in at the first look; a bridge made anew is found in that of a later one. */
+  constructor(bridge: string) {
+    this.#settings = bridgeSysctls(bridge).map(([path, value]) => ({ held: new HeldSysctl(path), value: String(value) }));
+  }
+  [Symbol.dispose](): void {
+    for (const { held } of this.#settings) held[Symbol.dispose]();
+  }
+
+  /** A setting that is not there cannot be wrong. */
+  areRight(): boolean {
+    return this.#settings.every(({ held, value }) => {
+      const now = held.read();
+      return now === undefined || now === value;
+    });
+  }
 }
 
 function existing(links: Links, name: string): Link {

@@ -258,10 +258,14 @@ export function sumCounts(value: Uint8Array, stride: number, at = 0): Traffic {
   let packets = 0;
   let bytes = 0;
   for (let cpu = 0; cpu + stride <= value.length; cpu += stride) {
-    packets += Number(view.getBigUint64(cpu + at + COUNT.packets, true));
-    bytes += Number(view.getBigUint64(cpu + at + COUNT.bytes, true));
+    packets += readCount(view, cpu + at + COUNT.packets);
+    bytes += readCount(view, cpu + at + COUNT.bytes);
   }
   return { packets, bytes };
+}
+/** A 64-bit number, exact up to 2^53, without making a bigint. */
+export function readCount(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }
 export function decodePeerCounts(value: Uint8Array): PeerTraffic {
   return {
@@ -273,22 +277,15 @@ export function decodePeerCounts(value: Uint8Array): PeerTraffic {
 }
 
 export interface ProbeAnswer {
-  readonly sequence: number;
   /** Of the frame, Ethernet header included. */
   readonly bytes: number;
   readonly rttNs: number;
-  readonly arrivedNs: bigint;
 }
-/** The filled slots of a struct probe_state. */
-export function decodeProbeAnswers(bytes: Uint8Array): ProbeAnswer[] {
-  const view = viewOf(bytes);
-  return Array.from({ length: PROBE_SLOTS }, (_, slot) => {
-    const at = slot * PROBE_ANSWER.size;
-    return {
-      sequence: view.getUint32(at + PROBE_ANSWER.sequence, true),
-      bytes: view.getUint32(at + PROBE_ANSWER.bytes, true),
-      rttNs: Number(view.getBigUint64(at + PROBE_ANSWER.rttNs, true)),
-      arrivedNs: view.getBigUint64(at + PROBE_ANSWER.arrivedNs, true),
-    };
-  }).filter((answer) => answer.arrivedNs !== 0n);
+/** From a struct probe_state; undefined: probe `sequence` has no answer there. */
+export function decodeProbeAnswer(state: DataView, sequence: number): ProbeAnswer | undefined {
+  const at = (sequence % PROBE_SLOTS) * PROBE_ANSWER.size;
+  if (state.getUint32(at + PROBE_ANSWER.sequence, true) !== sequence || readCount(state, at + PROBE_ANSWER.arrivedNs) === 0) {
+    return undefined;
+  }
+  return { bytes: state.getUint32(at + PROBE_ANSWER.bytes, true), rttNs: readCount(state, at + PROBE_ANSWER.rttNs) };
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Probes under way and their answers, which the switch leaves in a map.
 import { PROBE_SLOTS } from "../../native/bpf/maps.ts";
+import { allocate, type Bytes } from "../../native/ffi.ts";
 import type { BpfMap } from "../../native/libbpf/map.ts";
 import type { ShortId } from "../mesh/peer-name.ts";
-import { decodeProbeAnswers, encodeU32 } from "./datapath-codec.ts";
+import { decodeProbeAnswer } from "./datapath-codec.ts";
 
 export interface ProbeReply {
   readonly neighbour: ShortId;
@@ -16,9 +17,15 @@ export interface ProbeReply {
 export class Probes {
   readonly #answers: BpfMap;
   readonly #outstanding = new Map<ShortId, number[]>(); // sequences, oldest first; as many as the switch has slots
+  readonly #key = allocate(4);
+  readonly #keyView = new DataView(this.#key.buffer);
+  readonly #state: Bytes;
+  readonly #stateView: DataView;
 
   constructor(answers: BpfMap) {
     this.#answers = answers;
+    this.#state = allocate(answers.valueBytes);
+    this.#stateView = new DataView(this.#state.buffer);
   }
 
   sent(neighbour: ShortId, sequence: number): void {
@@ -31,18 +38,20 @@ export class Probes {
   /** Answers since the last call, each once. Costs one system call for each neighbour with a probe under way, nothing without. */
   *replies(): Generator<ProbeReply> {
     for (const [neighbour, waiting] of [...this.#outstanding]) {
-      const state = this.#answers.get(encodeU32(neighbour));
-      if (state === undefined) {
+      this.#keyView.setUint32(0, neighbour, true);
+      if (!this.#answers.read(this.#key, this.#state)) {
         this.#outstanding.delete(neighbour); // no neighbour any more
         continue;
       }
-      for (const { sequence, rttNs, bytes } of decodeProbeAnswers(state)) {
-        const at = waiting.indexOf(sequence);
-        if (at < 0) continue;
-        waiting.splice(at, 1);
-        yield { neighbour, sequence, rttMs: rttNs / 1e6, bytes };
-      }
-      if (waiting.length === 0) this.#outstanding.delete(neighbour);
+      const answered = waiting.flatMap((sequence) => this.#reply(neighbour, sequence) ?? []);
+      const left = waiting.filter((sequence) => !answered.some((reply) => reply.sequence === sequence));
+      if (left.length === 0) this.#outstanding.delete(neighbour);
+      else this.#outstanding.set(neighbour, left);
+      yield* answered; // who hears of them may send again
     }
+  }
+  #reply(neighbour: ShortId, sequence: number): ProbeReply | undefined {
+    const answer = decodeProbeAnswer(this.#stateView, sequence);
+    return answer && { neighbour, sequence, rttMs: answer.rttNs / 1e6, bytes: answer.bytes };
   }
 }

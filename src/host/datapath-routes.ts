@@ -175,11 +175,8 @@ export class RouteTables {
   #readNextHops(): Map<ShortId, ShortId> {
     const nextHops = new Map<ShortId, ShortId>();
     for (const { count, keys, values } of this.#object.map("nexthops").chunks()) {
-      const [ids, hops] = [new DataView(keys.buffer), new DataView(values.buffer)];
-      for (let i = 0; i < count; i++) {
-        const hop = hops.getUint32(4 * i, true);
-        if (hop !== 0) nextHops.set(ids.getUint32(4 * i, true) as ShortId, hop as ShortId);
-      }
+      const [ids, hops] = [new Uint32Array(keys.buffer), new Uint32Array(values.buffer)];
+      for (let i = 0; i < count; i++) if (hops[i] !== 0) nextHops.set(ids[i] as ShortId, hops[i] as ShortId);
     }
     return nextHops;
   }

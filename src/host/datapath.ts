@@ -12,7 +12,7 @@ import { SHORT_ID_FLOOD, type ShortId } from "../mesh/peer-name.ts";
 import type { Mac } from "../net/mac.ts";
 import type { DatapathPlan, Path } from "../overlay/plan.ts";
 import type { Log } from "../runtime/log.ts";
-import { readCounters, readPeer, type SwitchCounters } from "./datapath-counters.ts";
+import { NeighbourActivity, readCounters, type SwitchCounters } from "./datapath-counters.ts";
 import { type AttachKind, chooseAttach, detachAllTc, detachAllTcx, type Hook, Hooks } from "./datapath-hooks.ts";
 import { type LearnedMac, MacTable } from "./datapath-macs.ts";
 import { copyMaps, linksFolder, loadSwitch, preparePins, removePins } from "./datapath-pins.ts";
@@ -66,6 +66,9 @@ export class Datapath implements Disposable {
   readonly #ports: PortTables;
   readonly #probes: Probes;
   readonly #macs: MacTable;
+  readonly #activity: NeighbourActivity;
+  /** As the settings have it; 0: not known yet. */
+  #self: number;
   #watched: readonly number[] = [];
   #wireguard: number | undefined;
 
@@ -88,6 +91,8 @@ export class Datapath implements Disposable {
     this.#ports = new PortTables(object);
     this.#probes = new Probes(object.map("probes"));
     this.#macs = new MacTable(object);
+    this.#activity = new NeighbourActivity(object.map("peers"));
+    this.#self = readSettings(object).self;
   }
 
   /** Loads the switch and attaches it to the VXLAN device, using the maps that are pinned and exchanging programs without losing a frame.
@@ -146,6 +151,7 @@ export class Datapath implements Disposable {
     const { self, dataPort } = readSettings(this.#object);
     const isNewSelf = self !== plan.self;
     if (isNewSelf) changeSettings(this.#object, { self: plan.self });
+    this.#self = plan.self;
     const changed = this.#routes.apply(plan, dataPort, this.#underlay);
     return { changed: changed + (isNewSelf ? 1 : 0) };
   }
@@ -209,10 +215,9 @@ export class Datapath implements Disposable {
   /** Sends a probe over one path; `frameBytes` is the length of the inner frame, Ethernet header included. A probe that cannot be sent is a
    *  lost one. */
   probe(neighbour: ShortId, path: Path, sequence: number, frameBytes = 0): void {
-    const self = readSettings(this.#object).self as ShortId;
-    if (self === (0 as number)) return;
+    if (this.#self === 0) return;
     this.#probes.sent(neighbour, sequence);
-    const probe = { self, neighbour, sequence, frameBytes };
+    const probe = { self: this.#self as ShortId, neighbour, sequence, frameBytes };
     if (path.kind === "sleeve") this.#sleeveProbes?.send(probe);
     else this.#probeSocket.send({ ...probe, address: path.address });
   }
@@ -223,8 +228,7 @@ export class Datapath implements Disposable {
 
   /** Frames a direct neighbour handed to us and we to it, probes included. */
   activity(neighbour: ShortId): { received: number; sent: number; sentBytes: number } {
-    const { fromNeighbour, toNeighbour } = readPeer(this.#object, neighbour);
-    return { received: fromNeighbour.packets, sent: toNeighbour.packets, sentBytes: toNeighbour.bytes };
+    return this.#activity.of(neighbour);
   }
 
   counters(): SwitchCounters {

@@ -15,7 +15,7 @@ import { TABLE } from "../firewall/ruleset.ts";
 import { ipBytes } from "../net/ip.ts";
 import { INSIDE_PREFIX } from "../overlay/wireguard/inside.ts";
 import { type Clock, every } from "../runtime/clock.ts";
-import { hasBridgeSysctls } from "./bridge.ts";
+import { BridgeSettings } from "./bridge.ts";
 import type { Links } from "./links.ts";
 import { CAPTURE_END, SWITCH_END } from "./sleeve-link.ts";
 import { WIREGUARD_LINK } from "./wireguard-plan.ts";
@@ -37,8 +37,8 @@ export interface KernelWatchOptions {
 }
 
 const DEFAULT_DELAY_MS = 100; // a container's start makes a dozen changes within some milliseconds
-/** Of most settings the kernel tells nobody, so these are looked at; it takes 0.1 ms. */
-const SETTINGS_MS = 500;
+/** Of most settings the kernel tells nobody, so these are looked at. What is found is mended within a second; an idle daemon wakes so often anyway. */
+const SETTINGS_MS = 750;
 const GROUPS: readonly MonitorGroup[] = [
   ...(["LINK", "TC", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE", "IPV6_RULE"] as const),
   ...(["IPV4_NETCONF", "IPV6_NETCONF"] as const),
@@ -58,12 +58,15 @@ export class KernelWatch implements Disposable {
   #bridgeIndex: number | undefined;
   #timer: Disposable | undefined;
   #monitors: readonly Monitor[] = [];
+  readonly #settings: BridgeSettings;
   readonly #looks: Disposable;
   /** How often in a row they were wrong. */
   #wrongLooks = 0;
 
   private constructor(options: KernelWatchOptions) {
     this.#options = options;
+    this.#settings = new BridgeSettings(options.bridge);
+    this.#settings.areRight(); // while the thread is in the namespace
     this.#looks = every(options.clock, SETTINGS_MS, () => this.#lookAtSettings());
   }
 
@@ -94,6 +97,7 @@ export class KernelWatch implements Disposable {
   [Symbol.dispose](): void {
     for (const monitor of this.#monitors) monitor[Symbol.dispose]();
     this.#looks[Symbol.dispose]();
+    this.#settings[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }
@@ -178,7 +182,7 @@ export class KernelWatch implements Disposable {
 
   /** Ever more rarely while they stay wrong: then they cannot be put right. */
   #lookAtSettings(): void {
-    this.#wrongLooks = hasBridgeSysctls(this.#options.bridge) ? 0 : this.#wrongLooks + 1;
+    this.#wrongLooks = this.#settings.areRight() ? 0 : this.#wrongLooks + 1;
     if (Number.isInteger(Math.log2(this.#wrongLooks))) this.#report("ours");
   }
 

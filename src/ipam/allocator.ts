@@ -28,7 +28,7 @@ import { twinPrefix } from "./twins.ts";
 import { type IpamView, viewOf } from "./view.ts";
 import { WaitingList, type Wish } from "./waiting.ts";
 
-const TICK_MS = 5_000;
+const TICK_MS = 6_000;
 /** The owner of an address that was asked for by name may be away for a moment. */
 const CLAIM_PATIENCE_MS = 5_000;
 

@@ -18,7 +18,7 @@ import type { Acquaintance, Neighbour } from "./neighbour.ts";
 import { Neighbours, type Outcome } from "./neighbours.ts";
 import type { MeshOptions, MeshPorts, Wire } from "./options.ts";
 import { formatPeer, type PeerName, type ShortId } from "./peer-name.ts";
-import type { Gossip, Hello, Link } from "./ports.ts";
+import type { Gossip, Hello, Link, ProbeManner } from "./ports.ts";
 import { Publisher } from "./publisher.ts";
 import { applyDelta, type PeerRecord, versionAfter } from "./record.ts";
 import type { RestoredMesh } from "./restore.ts";
@@ -34,8 +34,8 @@ import { Warnings } from "./warnings.ts";
 
 /** A saved state older than this is of no use: the neighbours have given us up. */
 const RESTORE_MAX_AGE_MS = 5 * 60_000;
-const SURVEY_MS = 5000;
-const SWEEP_MS = 5000;
+/** What is rarely needed is done at every so many ticks of `Liveness`, every 6 s. */
+const RARE_TICKS = 4;
 
 const plainWire: Wire = { decode: decodeMessage, applyDelta };
 
@@ -200,7 +200,7 @@ export class MeshCore {
       askAlive: (name, token) => void this.#meshGossip.unicast(name, askAlive(token)),
       token: () => this.#token(),
       conflict: (known, reason) => this.#conflict(known, reason),
-      probe: (neighbour) => this.#probe(neighbour),
+      probe: (neighbour, manner) => this.#probe(neighbour, manner),
       ping: (neighbour) => neighbour.send({ type: "ping", token: this.#token() }),
       suspect: (neighbour) => this.#suspect(neighbour),
       pathDown: (neighbour) => this.gossip.unicastAround(MESH_CHANNEL, neighbour.name, pathDown()),
@@ -392,9 +392,9 @@ export class MeshCore {
     if (neighbour) this.neighbours.expel(neighbour, limitReason(this.options.connectionLimit));
   }
 
-  #probe(neighbour: Neighbour): void {
+  #probe(neighbour: Neighbour, manner: ProbeManner): void {
     this.liveness.probed(neighbour.name);
-    this.ports.paths.probe(neighbour.name);
+    this.ports.paths.probe(neighbour.name, manner);
   }
 
   /** A path probe came back. Those of an earlier life count too: it was this kernel that sent them, and theirs that answered. */
@@ -461,8 +461,9 @@ export class MeshCore {
     this.#ticks++;
     this.sync.repairDrained();
     this.exchange.tick();
-    if (this.#ticks % (SURVEY_MS / 500) === 0) this.#topologySettled();
-    if (this.#ticks % (SWEEP_MS / 500) === 0) this.#sweep();
+    if (this.#ticks % RARE_TICKS !== 0) return;
+    this.#topologySettled();
+    this.#sweep();
   }
 
   #sweep(): void {

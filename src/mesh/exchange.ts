@@ -119,7 +119,7 @@ export class RecordExchange {
     return !held || isNewer(change, held);
   }
 
-  /** Called twice a second: asks neighbours about what only others said of them. */
+  /** Called at every tick of `Liveness`: asks neighbours about what only others said of them. */
   tick(): void {
     const before = this.#ports.clock.now() - OWN_WORD_MS;
     for (const [name, { change, at }] of this.#hearsay) {

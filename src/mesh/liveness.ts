@@ -8,18 +8,17 @@ import type { Doubt } from "./doubt.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { PeerName } from "./peer-name.ts";
-import type { DataPaths } from "./ports.ts";
+import type { DataPaths, ProbeManner } from "./ports.ts";
 import { successors, watchCount, watches } from "./ring.ts";
 import type { Topology } from "./topology.ts";
 
-/** Each watched neighbour is asked once in this time; with PATH_TIMES a dead one is noticed by all in under 3 s. */
-const RING_MS = 1300;
+/** Each watched neighbour is asked then, and what happened is looked at: an idle daemon wakes for all of it at once. With PATH_TIMES a dead one is
+ *  noticed by all in under 3 s. */
+const TICK_MS = 1500;
 /** One of the others in this time, divided by the number watched closely. */
 const ROUND_ROBIN_MS = 4000;
-const TICK_MS = 500;
-const REMIND_TICKS = 4;
 /** Our watcher should have been heard in this time. */
-const EXPECT_MS = RING_MS + 300;
+const EXPECT_MS = TICK_MS + 300;
 /** Control connections without a path, and those that take no data at all. */
 const PING_PENDING_MS = 5000;
 const PING_BLOCKED_MS = 4000;
@@ -46,7 +45,7 @@ export interface LivenessPorts {
   readonly topology: Topology;
   readonly doubt: Doubt;
   readonly self: PeerName;
-  /** Twice a second. */
+  /** Every TICK_MS. */
   tick(): void;
 }
 
@@ -55,12 +54,11 @@ export class Liveness {
   readonly #watches = new Map<PeerName, Watch>();
   #successors: PeerName[] = [];
   #watchers: PeerName[] = [];
-  #ringAt = 0;
   #roundAt = 0;
-  #timers: Disposable[] = [];
+  #roundDue: Instant = 0;
+  #timer: Disposable | undefined;
   #settling: Disposable | undefined;
   #tickDue: Instant = 0;
-  #ticks = 0;
   #sampledAt: Instant = Number.NEGATIVE_INFINITY;
 
   constructor(ports: LivenessPorts) {
@@ -69,14 +67,13 @@ export class Liveness {
 
   start(): void {
     const { clock, random } = this.#ports;
-    this.#tickDue = clock.now() + TICK_MS;
-    this.#timers.push(every(clock, TICK_MS, () => this.#tick()));
-    this.#timers.push(clock.after(random.below(RING_MS), () => this.#ringTurn()));
-    this.#timers.push(clock.after(random.below(ROUND_ROBIN_MS), () => this.#roundTurn()));
+    const now = clock.now();
+    this.#tickDue = now + TICK_MS;
+    this.#roundDue = now + random.below(ROUND_ROBIN_MS);
+    this.#timer = every(clock, TICK_MS, () => this.#tick());
   }
   stop(): void {
-    for (const timer of this.#timers) timer[Symbol.dispose]();
-    this.#timers = [];
+    this.#timer?.[Symbol.dispose]();
     this.#settling?.[Symbol.dispose]();
   }
 
@@ -106,26 +103,19 @@ export class Liveness {
     });
   }
 
-  #ringTurn(): void {
-    const count = Math.max(1, this.#successors.length);
-    const peer = this.#successors[this.#ringAt++ % count];
-    if (peer !== undefined) this.#ask(peer);
-    const pauseMs = (RING_MS * 0.95 + this.#ports.random.below(RING_MS / 10)) / count;
-    this.#timers[1] = this.#ports.clock.after(pauseMs, () => this.#ringTurn());
+  #roundTurns(now: Instant): void {
+    const pauseMs = ROUND_ROBIN_MS / watchCount(this.#ports.topology.reachable().size);
+    this.#roundDue = Math.max(this.#roundDue, now - pauseMs); // after a long sleep nobody is asked twice
+    for (; this.#roundDue <= now; this.#roundDue += pauseMs) {
+      const names = Array.from(this.#ports.neighbours.all(), (neighbour) => neighbour.name);
+      const close = new Set([...this.#successors, ...this.#watchers]);
+      const others = names.filter((name) => !close.has(name));
+      const peer = others[this.#roundAt++ % Math.max(1, others.length)];
+      if (peer !== undefined) this.#ask(peer);
+    }
   }
 
-  #roundTurn(): void {
-    const { neighbours, clock } = this.#ports;
-    const names = Array.from(neighbours.all(), (neighbour) => neighbour.name);
-    const close = new Set([...this.#successors, ...this.#watchers]);
-    const others = names.filter((name) => !close.has(name));
-    const peer = others[this.#roundAt++ % Math.max(1, others.length)];
-    if (peer !== undefined) this.#ask(peer);
-    const count = watchCount(this.#ports.topology.reachable().size);
-    this.#timers[2] = clock.after(ROUND_ROBIN_MS / count, () => this.#roundTurn());
-  }
-
-  #ask(peer: PeerName, manner: "calm" | "urgent" = "calm"): void {
+  #ask(peer: PeerName, manner: ProbeManner = "calm"): void {
     const neighbour = this.#ports.neighbours.get(peer);
     if (!neighbour) return;
     if (neighbour.blocked === undefined) neighbour.path.check(manner);
@@ -176,12 +166,15 @@ export class Liveness {
     this.#ports.doubt.noteLateness(now - this.#tickDue);
     this.#tickDue = now + TICK_MS;
     for (const neighbour of this.#ports.neighbours.all()) this.#look(neighbour, now);
-    if (++this.#ticks % REMIND_TICKS === 0) for (const it of this.#ports.neighbours.all()) this.#ports.neighbours.remind(it);
+    for (const neighbour of this.#ports.neighbours.all()) this.#ports.neighbours.remind(neighbour);
     for (const watcher of this.#watchers) {
       const watch = this.#watches.get(watcher);
       if (watch && now - watch.heardAt > EXPECT_MS) this.#ask(watcher);
     }
+    for (const successor of this.#successors) this.#ask(successor);
+    this.#roundTurns(now);
     this.#ports.tick();
+    this.#ports.paths.look(); // near neighbours have answered already
   }
 
   #look(neighbour: Neighbour, now: Instant): void {

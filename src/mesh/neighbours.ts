@@ -13,7 +13,7 @@ import { type Acquaintance, acquaintanceOf, Neighbour, pathSessionOf } from "./n
 import { type Answer, Parking } from "./parking.ts";
 import type { PeerName, ShortId } from "./peer-name.ts";
 import { formatPeer } from "./peer-name.ts";
-import type { DataPaths, Link } from "./ports.ts";
+import type { DataPaths, Link, ProbeManner } from "./ports.ts";
 import { PATH_TIMES, PING_TIMES, Prober } from "./prober.ts";
 
 /** A neighbour whose daemon is away keeps its place so long, while its kernel answers. */
@@ -53,7 +53,7 @@ export interface NeighbourPorts {
   token(): number;
   /** Two machines claim one name: tell our people and the one that was there first. */
   conflict(known: PeerName, reason: string): void;
-  probe(neighbour: Neighbour): void;
+  probe(neighbour: Neighbour, manner: ProbeManner): void;
   ping(neighbour: Neighbour): void;
   suspect(neighbour: Neighbour): void;
   /** Its path does not answer: it is told over other peers too. */
@@ -227,7 +227,7 @@ export class Neighbours {
       facts,
       {
         path: new Prober(clock, doubt, PATH_TIMES, {
-          send: () => this.#ports.probe(neighbour),
+          send: (manner) => this.#ports.probe(neighbour, manner),
           found: () => this.#pathTurned(neighbour, true),
           suspected: () => this.#ports.suspect(neighbour),
           dead: () => this.#pathTurned(neighbour, false),

@@ -81,6 +81,10 @@ export type DialResult = { readonly link: Link } | { readonly error: string; rea
 /** Our own hello for a connection with this remote `ip:port`. */
 export type HelloSource = (remoteAddress: string) => Omit<Hello, "publicKey">;
 
+/** How soon the answer has to be told: as soon as it is there, for which it is looked for again and again, or at the next `look` or up to 200 ms late,
+ *  which costs an idle host far less. */
+export type ProbeManner = "urgent" | "calm";
+
 /** The data path to one direct neighbour, as the overlay sees it. */
 export interface DataPaths {
   /** Makes the neighbour known to the switch, so that its frames are taken and probes are answered. Called again when facts change.
@@ -91,7 +95,9 @@ export interface DataPaths {
   /** The other end's data paths say something. The bytes are a peer's: whatever they are, nothing is thrown. */
   received(name: PeerName, session: PathSession, payload: Uint8Array): void;
   /** Asks for a sign of life, which arrives at `Mesh.pathReply`. Lost probes are silent. */
-  probe(name: PeerName): void;
+  probe(name: PeerName, manner: ProbeManner): void;
+  /** Tells of answers that have arrived. */
+  look(): void;
   /** Frames moved so far, for signs of life without a probe. */
   activity(name: PeerName): { readonly received: number; readonly sent: number };
 }

@@ -4,6 +4,7 @@
 // while it is there, is opened when it is needed and let go when a better way has proved itself.
 //
 // Both ends tell each other what works for them, because a way is good only in both directions.
+import type { ProbeManner } from "../mesh/ports.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
 import { Candidate } from "./candidate.ts";
@@ -33,7 +34,7 @@ export interface ChoicePorts {
   readonly clock: Clock;
   readonly random: Random;
   /** Sends one probe. Returns its number. */
-  send(kind: PathKind, isFullSize: boolean): number;
+  send(kind: PathKind, isFullSize: boolean, manner: ProbeManner): number;
   /** Reads answers that have arrived and not been told. */
   look(): void;
   /** The way in use works. */
@@ -44,7 +45,7 @@ export interface ChoicePorts {
   tell(kind: PathKind, isUp: boolean): void;
   /** The sleeve is needed, or not any more. */
   sleeve(need: "wanted" | "idle"): void;
-  /** Bytes handed to the neighbour so far. */
+  /** Bytes handed to the neighbour, as far as somebody has looked. */
   sentBytes(): number;
 }
 
@@ -88,7 +89,7 @@ export class PathChoice {
     candidate.become("seeking", "not answered yet");
     this.#ask(candidate);
     this.#retry(candidate);
-    if (this.#used?.isDoubtful) this.probe();
+    if (this.#used?.isDoubtful) this.probe("urgent");
   }
   /** It cannot be used, for this reason. */
   withdraw(kind: PathKind, reason: string): void {
@@ -157,19 +158,17 @@ export class PathChoice {
   }
 
   /** The mesh wants a sign of life. */
-  probe(): void {
+  probe(manner: ProbeManner): void {
     const used = this.#used;
     if (!used) {
       for (const candidate of this.#candidates) if (candidate.isOffered) this.#ask(candidate);
       if (this.#ports.clock.now() - this.#bornAt >= HEAD_START_MS) this.#wantSleeve();
       return;
     }
-    if (used.isLost) {
-      this.#ports.look();
-      if (used.isLost && used === this.#used) this.#lost(used);
-    }
+    if (used.isLost || used.isDoubtful) this.#ports.look();
+    if (used.isLost && used === this.#used) this.#lost(used);
     const now = this.#used;
-    if (now) this.#ask(now);
+    if (now) this.#ask(now, false, manner);
     if (used.isDoubtful || now !== used) {
       this.#wantSleeve();
       for (const other of this.#candidates) if (other !== now && other.isOffered) this.#ask(other);
@@ -200,8 +199,8 @@ export class PathChoice {
     return this.#candidates.find((candidate) => candidate.kind === kind);
   }
 
-  #ask(candidate: Candidate, isFullSize = false): void {
-    candidate.asked(this.#ports.send(candidate.kind, isFullSize), isFullSize);
+  #ask(candidate: Candidate, isFullSize = false, manner: ProbeManner = "urgent"): void {
+    candidate.asked(this.#ports.send(candidate.kind, isFullSize, manner), isFullSize);
   }
 
   #turnedUp(candidate: Candidate): void {

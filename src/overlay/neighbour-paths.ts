@@ -2,7 +2,7 @@
 // All ways to one neighbour: what is allowed (a password forbids clear ones unless both ends trust the network), what both ends can do, which of
 // them is used. Tells the other end by path messages; asks the carriers through its ports.
 import type { PeerName } from "../mesh/peer-name.ts";
-import type { Neighbour, PathSession } from "../mesh/ports.ts";
+import type { Neighbour, PathSession, ProbeManner } from "../mesh/ports.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { invariant } from "../runtime/errors.ts";
@@ -32,13 +32,12 @@ export interface NeighbourPathsPorts {
   readonly sealing: PathSealing;
   readonly abilities: Abilities;
   /** Sends a probe and returns its number. */
-  probe(path: Path, isFullSize: boolean): number;
+  probe(path: Path, isFullSize: boolean, manner: ProbeManner): number;
   look(): void;
   alive(rttMs: number): void;
   /** What the kernel should hold for it has changed. */
   replan(): void;
   changed(from: PathKind | undefined, to: PathKind, reason: string): void;
-  sentBytes(): number;
   newSleeveIndex(): number;
   openSleeve(session: SleeveSession): void;
   closeSleeve(localIndex: number): void;
@@ -53,6 +52,8 @@ const CIPHERS: readonly SleeveCipher[] = ["aes256gcm", "chacha20poly1305"];
 
 export class NeighbourPaths {
   readonly name: PeerName;
+  /** Handed to it, as of the last look at the switch. */
+  sentBytes = 0;
   readonly #ports: NeighbourPathsPorts;
   readonly #address: Ip;
   #facts: Neighbour;
@@ -78,7 +79,7 @@ export class NeighbourPaths {
     this.#choice = new PathChoice(kindsFor(facts), {
       clock: ports.clock,
       random: ports.random,
-      send: (kind, isFullSize) => ports.probe(this.#pathOf(kind), isFullSize),
+      send: (kind, isFullSize, manner) => ports.probe(this.#pathOf(kind), isFullSize, manner),
       look: () => ports.look(),
       alive: (rttMs) => ports.alive(rttMs),
       changed: (from, to, reason) => {
@@ -87,7 +88,7 @@ export class NeighbourPaths {
       },
       tell: (kind, isUp) => this.#send({ type: "state", kind, isUp }),
       sleeve: (need) => this.#needSleeve(need),
-      sentBytes: () => ports.sentBytes(),
+      sentBytes: () => this.sentBytes,
     });
   }
 
@@ -167,8 +168,8 @@ export class NeighbourPaths {
     }
   }
 
-  probe(): void {
-    this.#choice.probe();
+  probe(manner: ProbeManner): void {
+    this.#choice.probe(manner);
   }
   answered(kind: PathKind, sequence: number, rttMs: number): void {
     this.#choice.answered(kind, sequence, rttMs);

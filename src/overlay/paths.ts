@@ -3,7 +3,7 @@
 // neighbour's paths choose their way (neighbour-paths.ts); this room makes one plan of it all and hands it to the carriers.
 import type { PeerName, ShortId } from "../mesh/peer-name.ts";
 import { formatPeer, formatPeerName } from "../mesh/peer-name.ts";
-import type { DataPaths, Neighbour, PathSession, Routes } from "../mesh/ports.ts";
+import type { DataPaths, Neighbour, PathSession, ProbeManner, Routes } from "../mesh/ports.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Counter, Counters } from "../runtime/counters.ts";
@@ -46,6 +46,13 @@ export interface OverlayPorts {
 export function transportNames(options: { fastdp: boolean; wireguard: boolean; sleeve: boolean }): string[] {
   const { fastdp, wireguard, sleeve } = options;
   return [...(fastdp ? ["fastdp"] : []), ...(fastdp && wireguard ? ["wireguard"] : []), ...(sleeve ? ["sleeve"] : [])];
+}
+
+interface Outgoing {
+  readonly neighbour: ShortId;
+  readonly name: PeerName;
+  readonly path: Path;
+  readonly frameBytes: number | undefined;
 }
 
 const SILENT = { received: 0, sent: 0 } as const;
@@ -146,13 +153,19 @@ export class Overlay implements DataPaths {
     else this.#badMessages.add("unknown-kind");
   }
 
-  probe(name: PeerName): void {
-    this.#all.get(name)?.probe();
+  probe(name: PeerName, manner: ProbeManner): void {
+    this.#all.get(name)?.probe(manner);
+  }
+  look(): void {
+    this.#poller.look();
   }
 
   activity(name: PeerName): { readonly received: number; readonly sent: number } {
     const paths = this.#all.get(name);
-    return paths ? this.#ports.switch.activity(paths.facts.shortId) : SILENT;
+    if (!paths) return SILENT;
+    const activity = this.#ports.switch.activity(paths.facts.shortId);
+    paths.sentBytes = activity.sentBytes;
+    return activity;
   }
 
   // What the daemon asks
@@ -234,7 +247,8 @@ export class Overlay implements DataPaths {
     const paths = this.#all.get(name);
     if (!paths) return undefined;
     const answer = Promise.withResolvers<number | undefined>();
-    const sequence = this.#probe(paths.facts.shortId, name, path, sizeBytes && sizeBytes + ETHERNET_HEADER_BYTES);
+    const frameBytes = sizeBytes && sizeBytes + ETHERNET_HEADER_BYTES;
+    const sequence = this.#probe({ neighbour: paths.facts.shortId, name, path, frameBytes }, "urgent");
     const timer = this.#ports.clock.after(timeoutMs, () => answer.resolve(undefined));
     this.#waiting.set(sequence, answer.resolve);
     return await answer.promise.finally(() => {
@@ -248,7 +262,7 @@ export class Overlay implements DataPaths {
   }
 
   #create(neighbour: Neighbour, address: Ip): NeighbourPaths {
-    const { clock, random, log, sealing, switch: kernel, sleeve } = this.#ports;
+    const { clock, random, log, sealing, sleeve } = this.#ports;
     const { name } = neighbour;
     const peer = formatPeer(name, neighbour.nickname);
     const paths: NeighbourPaths = new NeighbourPaths(neighbour, address, {
@@ -256,8 +270,10 @@ export class Overlay implements DataPaths {
       random,
       sealing,
       abilities: this.#abilities,
-      probe: (path, isFullSize) =>
-        this.#probe(paths.facts.shortId, name, path, isFullSize ? this.#abilities.mtuBytes + ETHERNET_HEADER_BYTES : undefined),
+      probe: (path, isFullSize, manner) => {
+        const frameBytes = isFullSize ? this.#abilities.mtuBytes + ETHERNET_HEADER_BYTES : undefined;
+        return this.#probe({ neighbour: paths.facts.shortId, name, path, frameBytes }, manner);
+      },
       look: () => this.#poller.look(),
       alive: (rttMs) => this.#ports.alive(name, rttMs),
       replan: () => void this.#apply(),
@@ -267,7 +283,6 @@ export class Overlay implements DataPaths {
         if (from === undefined) log.debug("transport chosen", fields);
         else log.info("transport changed", fields);
       },
-      sentBytes: () => kernel.activity(paths.facts.shortId).sentBytes,
       newSleeveIndex: () => this.#newSleeveIndex(),
       openSleeve: (session) => {
         if (typeof sleeve !== "string") sleeve.openSession(session);
@@ -315,12 +330,12 @@ export class Overlay implements DataPaths {
 
   // Probes
 
-  #probe(neighbour: ShortId, name: PeerName, path: Path, frameBytes: number | undefined): number {
+  #probe({ neighbour, name, path, frameBytes }: Outgoing, manner: ProbeManner): number {
     this.#sequence = (this.#sequence + 1) >>> 0;
     const sequence = this.#sequence;
     this.#probes.set(sequence, { name, kind: path.kind });
     this.#ports.switch.probe(neighbour, path, sequence, frameBytes);
-    this.#poller.sent(neighbour, sequence);
+    this.#poller.sent(neighbour, sequence, manner);
     return sequence;
   }
   #answered(sequence: number, rttMs: number): void {

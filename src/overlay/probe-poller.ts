@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel keeps the answer to a path probe in a map and wakes nobody, so the map is looked at while an answer is awaited: often at first,
-// because a near neighbour answers within microseconds, then less often, and not at all when nothing is outstanding.
+// because a near neighbour answers within microseconds, then less often, and not at all when nothing is outstanding. For the answer to a calm probe
+// nobody hurries: a near neighbour's is found by who looks before going back to sleep, others' 200 ms later.
 import type { ShortId } from "../mesh/peer-name.ts";
+import type { ProbeManner } from "../mesh/ports.ts";
 import type { Clock, Instant } from "../runtime/clock.ts";
 
 export interface ProbeReply {
@@ -20,17 +22,20 @@ export interface ProbePollerPorts {
 
 /** After this an answer counts as lost. */
 const PATIENCE_MS = 2_000;
-/** Delay to the next look, by the age of the youngest probe. */
+/** Delay to the next look, by the age of the youngest urgent probe. */
 const EAGER_MS = 10;
 const EAGER_STEP_MS = 0.5;
-const CALM_STEP_SHARE = 0.2;
-const CALM_STEP_LIMIT_MS = 25;
+const LATER_STEP_SHARE = 0.2;
+const LATER_STEP_LIMIT_MS = 25;
+/** And while only calm ones are awaited. */
+const CALM_STEP_MS = 200;
 
 export class ProbePoller {
   readonly #ports: ProbePollerPorts;
   /** Sequence -> to whom and when it was sent, oldest first. */
   readonly #outstanding = new Map<number, { readonly neighbour: ShortId; readonly sentAt: Instant }>();
-  #youngest: Instant = 0;
+  /** When the youngest of the urgent ones was sent. */
+  #urgentAt: Instant = Number.NEGATIVE_INFINITY;
   #timer: Disposable | undefined;
   #dueAt: Instant = 0;
 
@@ -39,35 +44,47 @@ export class ProbePoller {
   }
 
   /** A probe has just been sent. */
-  sent(neighbour: ShortId, sequence: number): void {
-    this.#youngest = this.#ports.clock.now();
-    this.#outstanding.set(sequence, { neighbour, sentAt: this.#youngest });
-    if (this.#timer !== undefined && this.#dueAt <= this.#youngest + EAGER_STEP_MS) return; // many probes must not put it off for ever
-    this.#timer?.[Symbol.dispose]();
-    this.#schedule();
+  sent(neighbour: ShortId, sequence: number, manner: ProbeManner): void {
+    const now = this.#ports.clock.now();
+    this.#outstanding.set(sequence, { neighbour, sentAt: now });
+    if (manner === "urgent") this.#urgentAt = now;
+    const firstMs = manner === "urgent" ? EAGER_STEP_MS : CALM_STEP_MS;
+    if (this.#timer !== undefined && this.#dueAt <= now + firstMs) return; // many probes must not put it off for ever
+    this.#arm(firstMs);
   }
 
   stop(): void {
-    this.#timer?.[Symbol.dispose]();
+    this.#disarm();
     this.#outstanding.clear();
   }
 
-  #schedule(): void {
-    const now = this.#ports.clock.now();
-    const age = now - this.#youngest;
-    const delayMs = age < EAGER_MS ? EAGER_STEP_MS : Math.min(CALM_STEP_LIMIT_MS, age * CALM_STEP_SHARE);
-    this.#dueAt = now + delayMs;
+  #arm(delayMs: number): void {
+    this.#disarm();
+    this.#dueAt = this.#ports.clock.now() + delayMs;
     this.#timer = this.#ports.clock.after(delayMs, () => {
       this.#timer = undefined;
       this.look();
       // Answering may have sent further probes, which armed the timer already.
-      if (this.#outstanding.size > 0 && this.#timer === undefined) this.#schedule();
+      if (this.#outstanding.size > 0 && this.#timer === undefined) this.#arm(this.#nextMs());
     });
+  }
+  #disarm(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+  #nextMs(): number {
+    const ageMs = this.#ports.clock.now() - this.#urgentAt;
+    if (ageMs > PATIENCE_MS) return CALM_STEP_MS; // those that are awaited are calm ones
+    return ageMs < EAGER_MS ? EAGER_STEP_MS : Math.min(LATER_STEP_LIMIT_MS, ageMs * LATER_STEP_SHARE);
   }
 
   /** Takes what has arrived. */
   look(): void {
     if (this.#outstanding.size === 0) return;
+    this.#take();
+    if (this.#outstanding.size === 0) this.#disarm();
+  }
+  #take(): void {
     const now = this.#ports.clock.now();
     for (const { neighbour, sequence, rttMs } of this.#ports.replies()) {
       const probe = this.#outstanding.get(sequence);

@@ -187,6 +187,7 @@ export class SimHost implements Station {
       close: (name) => void this.paths.delete(name),
       received: () => {},
       probe: (name) => this.#probe(name),
+      look: () => {},
       activity: (name) => this.paths.get(name) ?? { received: 0, sent: 0 },
     };
   }

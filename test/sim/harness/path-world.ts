@@ -11,7 +11,7 @@ import type { SleeveSession, Switch, WireguardPeer } from "../../../src/overlay/
 import { Overlay } from "../../../src/overlay/paths.ts";
 import type { DatapathPlan, Path, PathKind } from "../../../src/overlay/plan.ts";
 import type { ProbeReply } from "../../../src/overlay/probe-poller.ts";
-import type { Clock } from "../../../src/runtime/clock.ts";
+import { type Clock, every } from "../../../src/runtime/clock.ts";
 import { Counters } from "../../../src/runtime/counters.ts";
 import { silentLog } from "../../../src/runtime/log.ts";
 import { seededRandom } from "../../../src/runtime/random.ts";
@@ -208,18 +208,19 @@ export class End implements Switch {
     if (!this.#prober) {
       const doubt = new Doubt(clock, () => {});
       this.#prober = new Prober(clock, doubt, PATH_TIMES, {
-        send: () => this.overlay.probe(this.other.name),
+        send: (manner) => this.overlay.probe(this.other.name, manner),
         found: () => {},
         suspected: () => {},
         dead: () => {
           this.deadAt = this.world.time.now();
         },
       });
-      const ask = (): void => {
+      // As the mesh's liveness does it.
+      every(clock, 1500, () => {
+        this.overlay.activity(this.other.name);
         this.#prober?.check();
-        clock.after(1300, ask);
-      };
-      clock.after(1300, ask);
+        this.overlay.look();
+      });
     }
     this.overlay.setRoutes(this.shortId, {
       unicast: new Map([[this.other.name, this.other.name]]),

@@ -10,7 +10,7 @@ import {
   decodePeerCounts,
   decodePort,
   decodePortAddress,
-  decodeProbeAnswers,
+  decodeProbeAnswer,
   decodeSettings,
   encodeEndpoint,
   encodeFlood,
@@ -140,13 +140,13 @@ describe("counts", () => {
   });
 });
 
-test("only filled slots of answers are answers", () => {
-  const bytes = new Uint8Array(PROBE_STATE.size);
-  const view = new DataView(bytes.buffer);
-  expect(decodeProbeAnswers(bytes)).toEqual([]);
+test("a probe is answered when its slot is filled, with its own number", () => {
+  const view = new DataView(new ArrayBuffer(PROBE_STATE.size));
+  expect(decodeProbeAnswer(view, 0)).toBeUndefined();
   view.setBigUint64(24, 1_500n, true);
   view.setBigUint64(32, 99n, true);
   view.setUint32(40, 9, true);
   view.setUint32(44, 1_444, true);
-  expect(decodeProbeAnswers(bytes)).toEqual([{ sequence: 9, bytes: 1_444, rttNs: 1_500, arrivedNs: 99n }]);
+  expect(decodeProbeAnswer(view, 9)).toEqual({ bytes: 1_444, rttNs: 1_500 });
+  for (const other of [1, 8, 17]) expect(decodeProbeAnswer(view, other)).toBeUndefined();
 });

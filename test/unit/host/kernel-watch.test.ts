@@ -3,11 +3,12 @@ import { describe, expect, test } from "bun:test";
 import type { Message } from "../../../native/netlink/codec.ts";
 import { decodeLink } from "../../../native/netlink/link.ts";
 import { Monitor } from "../../../native/netlink/monitor.ts";
-import { ensureBridge, removeBridge } from "../../../src/host/bridge.ts";
+import { BridgeSettings, ensureBridge, removeBridge } from "../../../src/host/bridge.ts";
 import { type KernelChange, KernelWatch } from "../../../src/host/kernel-watch.ts";
 import { inNetns } from "../../../src/host/netns.ts";
+import { ensureSysctl } from "../../../src/host/sysctl.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { staysFor, waitFor } from "../../support/wait.ts";
+import { PATIENCE, staysFor, waitFor } from "../../support/wait.ts";
 import { isRoot, ScratchNetns, testMac } from "./scratch.ts";
 
 const PLAN = { bridge: "weave", vxlan: "vxlan-6784", port: 6784, mtuBytes: 1410, mac: testMac(1) };
@@ -69,6 +70,45 @@ describe.skipIf(!isRoot)("watching the kernel (needs root)", () => {
       await watched.told("ours");
     });
   }
+
+  test("a setting of which the kernel tells nobody is looked at: told within a second, with little delay after that", async () => {
+    using watched = await new Watched().open();
+    for (const setting of ["ipv6.conf.weave.accept_ra=1", "ipv4.neigh.weave.ucast_solicit=3"]) {
+      const before = performance.now();
+      watched.scratch.run("sysctl", "-q", "-w", `net.${setting}`);
+      await waitFor("told", () => watched.seen.flat().includes("ours"), { deadlineMs: 2_000, everyMs: 5 });
+      expect(performance.now() - before).toBeLessThan(PATIENCE * 1_000);
+      ensureBridge(watched.scratch.links, PLAN, watched.scratch.netns);
+      await waitFor("quiet", () => staysFor(900, quiet(watched.seen)));
+      watched.seen.length = 0;
+    }
+  });
+
+  test("a setting of which the kernel tells is told at once, not at the next look", async () => {
+    using watched = await new Watched().open();
+    for (const value of [1, 0, 1, 0]) {
+      const before = performance.now();
+      watched.scratch.run("sysctl", "-q", "-w", `net.ipv4.conf.weave.rp_filter=${value}`);
+      await watched.told("ours");
+      expect(performance.now() - before).toBeLessThan(PATIENCE * 300);
+    }
+  });
+
+  test("the settings of a bridge made anew are looked at, too", async () => {
+    using scratch = ScratchNetns.make();
+    inNetns(scratch.netns, () => {
+      using settings = new BridgeSettings("weave");
+      expect(settings.areRight()).toBe(true); // there are none
+      for (let time = 0; time < 2; time++) {
+        ensureBridge(scratch.links, PLAN);
+        expect(settings.areRight()).toBe(true);
+        ensureSysctl("net/ipv6/conf/weave/accept_ra", 2);
+        expect(settings.areRight()).toBe(false);
+        removeBridge(scratch.links);
+        expect(settings.areRight()).toBe(true);
+      }
+    });
+  });
 
   test("changes beside the bridge are told as the underlay's", async () => {
     using watched = await new Watched().open();

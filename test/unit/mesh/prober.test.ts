@@ -31,7 +31,7 @@ describe("a prober", () => {
     expect(sentAt.length).toBeLessThan(25);
   });
 
-  test("declares dead after 0.9 s of silence and at least eight probes, having raised suspicion before", () => {
+  test("declares dead after 0.9 s of silence and ten probes, having raised suspicion before", () => {
     const { clock, advance } = manualClock();
     const { prober, sentAt, events } = probed(clock);
     prober.watch();
@@ -39,8 +39,8 @@ describe("a prober", () => {
     advance(850);
     expect(events).toEqual(["suspected"]);
     advance(200);
-    expect(events).toEqual(["suspected", "dead at 950"]);
-    expect(sentAt.filter((at) => at < 950).length).toBeGreaterThanOrEqual(8);
+    expect(events).toEqual(["suspected", "dead at 925"]);
+    expect(sentAt.filter((at) => at < 925).length).toBe(10);
   });
 
   test("that is answered while it sends, at the moment of death, has found it again afterwards", () => {
@@ -48,7 +48,7 @@ describe("a prober", () => {
     const events: string[] = [];
     const prober: Prober = new Prober(clock, new Doubt(clock, () => {}), PATH_TIMES, {
       send: () => {
-        if (clock.now() >= 950) prober.answered(1); // a look at the kernel brings the answer to an earlier probe
+        if (clock.now() >= 925) prober.answered(1); // a look at the kernel brings the answer to an earlier probe
       },
       found: () => void events.push("found"),
       suspected: () => {},
@@ -58,6 +58,25 @@ describe("a prober", () => {
     prober.check();
     advance(2_000);
     expect(events).toEqual(["dead", "found"]);
+  });
+
+  test("is in no hurry for the answer to a calm check, only for those that follow when there is none", () => {
+    const { clock, advance } = manualClock();
+    const manners: string[] = [];
+    const ports = { found: () => {}, suspected: () => {}, dead: () => {} };
+    const prober = new Prober(clock, new Doubt(clock, () => {}), PATH_TIMES, {
+      ...ports,
+      send: (manner) => void manners.push(manner),
+    });
+    prober.watch();
+    prober.check();
+    advance(249);
+    expect(manners).toEqual(["calm"]);
+    advance(1);
+    expect(manners).toEqual(["calm", "urgent"]);
+    prober.answered(1);
+    prober.check("urgent");
+    expect(manners).toEqual(["calm", "urgent", "urgent"]);
   });
 
   test("any answer ends the suspicion", () => {

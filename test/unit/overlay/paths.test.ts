@@ -86,7 +86,7 @@ test("an opened neighbour's frames are taken before its first probe, and sent to
   const { overlay, kernel, advance } = build();
   expect(overlay.open(neighbour(2))).toBeUndefined();
   expect(kernel.plans[0]?.neighbours.get(short(2))).toMatchObject({ send: undefined, accept: [fastdp(2)] });
-  overlay.probe(peer(2));
+  overlay.probe(peer(2), "urgent");
   expect(kernel.probes.at(-1)).toMatchObject({ neighbour: short(2), path: fastdp(2) });
   advance(5);
   expect(kernel.last.neighbours.get(short(2))).toMatchObject({ send: fastdp(2), accept: [fastdp(2)], mtuBytes: 1430 });
@@ -112,7 +112,7 @@ test("two neighbours behind one address cannot both have clear frames from it; t
 test("routes and trees become map entries, and those over closed neighbours are left out", () => {
   const { overlay, kernel, advance } = build();
   overlay.open(neighbour(2));
-  overlay.probe(peer(2));
+  overlay.probe(peer(2), "urgent");
   advance(5);
   const routes: Routes = {
     unicast: new Map([
