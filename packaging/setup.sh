@@ -209,8 +209,24 @@ fetch_kernel() {
   echo "$release" >"$VM_DIRECTORY/release"
 }
 
+# What `bun build` fetches when it first makes an executable for arm64; tests have no network.
+fetch_arm64_runtime() {
+  local work
+  work="$(mktemp -d)"
+  echo "export {}" >"$work/nothing.ts"
+  node_modules/.bin/bun build --compile --target=bun-linux-arm64 "$work/nothing.ts" --outfile "$work/nothing" >"$work/said" 2>&1 || {
+    cat "$work/said" >&2
+    return 1
+  }
+  rm -rf "$work"
+}
+
 # The same for the virtual machine of arm64, with a Debian for it to live in: unpacked only, because nothing of it runs here.
 fetch_arm64() {
+  fetch_arm64_runtime || {
+    rm -rf "$ARM64_VM_DIRECTORY"
+    fail "bun could not get its runtime for arm64"
+  }
   [[ ! -e "$ARM64_VM_DIRECTORY/release" ]] || return 0
   echo "setup: fetching a Debian for arm64 for the virtual machine" >&2
   local root="$ARM64_VM_DIRECTORY/root" release

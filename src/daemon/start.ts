@@ -58,9 +58,8 @@ import { ownTidier } from "./tidy.ts";
 import { createSupervisor } from "./upkeep.ts";
 import { watchDocker } from "./watch-docker.ts";
 
-/** By then start-up is over, and what only it needed can go; after that, what only rare work needed. */
+/** By then start-up is over, and what only it needed can go. */
 const SETTLED_MS = 5_000;
-const TIDY_MS = 30_000;
 
 const LOOKUP_MS = 3_000;
 
@@ -93,9 +92,6 @@ export async function runDaemon(config: DaemonConfig, version: string, load: () 
     reloadByLog(daemon.reloader, log);
     manager?.ready(`peer ${daemon.peer}`);
   });
-  const tidier = ownTidier(process.execPath);
-  owned.use(clock.after(SETTLED_MS, () => tidier.tidy()));
-  owned.use(every(clock, TIDY_MS, () => tidier.tidy()));
   await stop;
   log.info("stopping, the network goes on without the daemon");
   manager?.stopping();
@@ -184,7 +180,9 @@ async function build(
     "weave_kernel_repairs_total",
     "Things in the kernel that were not as they should be and were repaired",
   );
-  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs });
+  const tidier = ownTidier(process.execPath);
+  owned.use(clock.after(SETTLED_MS, () => tidier.tidy()));
+  const supervisor = createSupervisor({ kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs, tidier });
   owned.defer(() => supervisor.stop());
   await supervisor.pass();
   await names?.start();

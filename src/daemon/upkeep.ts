@@ -13,6 +13,10 @@ import type { HostWireguard } from "./host-wireguard.ts";
 import type { KernelPlane } from "./kernel-plane.ts";
 import type { DockerPlugin } from "./plugin.ts";
 import { Supervisor } from "./supervisor.ts";
+import type { Tidier } from "./tidy.ts";
+
+/** A pass needs code that nothing else does, a fifth of all that is resident; it is given back behind the pass, but not after each of many. */
+const TIDY_MS = 25_000;
 
 export function createSupervisor(parts: {
   readonly kernel: KernelPlane;
@@ -24,10 +28,12 @@ export function createSupervisor(parts: {
   readonly mesh: Mesh;
   readonly log: Log;
   readonly repairs: Counter;
+  readonly tidier: Tidier;
 }): Supervisor {
-  const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs } = parts;
+  const { kernel, overlay, wireguard, attachments, plugin, dns, mesh, log, repairs, tidier } = parts;
   const sweep = dns && nameSweeper(dns, log);
   let underlay = underlaySignature(kernel);
+  let tidiedAt = systemClock.now();
   return new Supervisor({
     clock: systemClock,
     log,
@@ -41,6 +47,10 @@ export function createSupervisor(parts: {
       repaired.push(...(plugin?.repair() ?? []));
       sweep?.();
       await dns?.dns.look();
+      if (systemClock.now() - tidiedAt >= TIDY_MS) {
+        tidier.tidy();
+        tidiedAt = systemClock.now();
+      }
       // Last: when its name or port was taken by somebody, all else is mended all the same.
       return [...repaired, ...wireguard.repair()];
     },

@@ -401,25 +401,28 @@ describe("listening", () => {
   });
 });
 
-/** Fires timers of one length much sooner, and counts them. */
+/** Where something recurs, time is soon that much later. Counts how often. */
 class HurriedClock implements Clock {
-  readonly #delayMs: number;
+  readonly #periodMs: number;
   readonly #insteadMs: number;
+  #aheadMs: number;
   hurried = 0;
-  constructor(delayMs: number, insteadMs: number) {
-    this.#delayMs = delayMs;
+  constructor(periodMs: number, insteadMs: number) {
+    this.#periodMs = periodMs;
     this.#insteadMs = insteadMs;
+    this.#aheadMs = periodMs - (systemClock.now() % periodMs); // a whole period away from its end
   }
   now(): number {
-    return systemClock.now();
+    return systemClock.now() + this.#aheadMs;
   }
   wallMs(): number {
     return systemClock.wallMs();
   }
   after(delayMs: number, fire: () => void): Disposable {
-    if (delayMs !== this.#delayMs) return systemClock.after(delayMs, fire);
+    if (delayMs < this.#periodMs / 2 || delayMs > this.#periodMs) return systemClock.after(delayMs, fire);
     return systemClock.after(this.#insteadMs, () => {
       this.hurried++;
+      this.#aheadMs += delayMs;
       fire();
     });
   }
