@@ -209,18 +209,6 @@ fetch_kernel() {
   echo "$release" >"$VM_DIRECTORY/release"
 }
 
-# What `bun build` fetches when it first makes an executable for arm64; tests have no network.
-fetch_arm64_runtime() {
-  local work
-  work="$(mktemp -d)"
-  echo "export {}" >"$work/nothing.ts"
-  node_modules/.bin/bun build --compile --target=bun-linux-arm64 "$work/nothing.ts" --outfile "$work/nothing" >"$work/said" 2>&1 || {
-    cat "$work/said" >&2
-    return 1
-  }
-  rm -rf "$work"
-}
-
 # The same for the virtual machine of arm64, with a Debian for it to live in: unpacked only, because nothing of it runs here.
 fetch_arm64() {
   fetch_arm64_runtime || {
@@ -247,6 +235,19 @@ fetch_arm64() {
   /sbin/depmod -b "$ARM64_VM_DIRECTORY" "$release"
   rm -rf "$root"/boot "$root"/usr/share/{doc,locale,man}
   echo "$release" >"$ARM64_VM_DIRECTORY/release"
+}
+
+# What `bun build` fetches when it first makes an executable for arm64; tests have no network.
+fetch_arm64_runtime() {
+  local work
+  work="$(mktemp -d)"
+  echo "export {}" >"$work/nothing.ts"
+  node_modules/.bin/bun build --compile --target=bun-linux-arm64 "$work/nothing.ts" --outfile "$work/nothing" >"$work/said" 2>&1 || {
+    cat "$work/said" >&2
+    rm -rf "$work"
+    return 1
+  }
+  rm -rf "$work"
 }
 
 # Small Debians with systemd and the libraries of weave, which the tests boot as hosts: an archive each of a root file system. The one with Docker,

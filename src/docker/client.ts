@@ -44,6 +44,10 @@ export class DockerClient implements ContainerRuntime {
   containers(): Promise<readonly RunningContainer[]> {
     return this.#list("/containers/json?all=1");
   }
+  /** Those that ran and do not any more. @throws {UserError} unavailable */
+  exited(): Promise<readonly RunningContainer[]> {
+    return this.#list(`/containers/json?all=1&filters=${encodeURIComponent('{"status":["exited"]}')}`);
+  }
   async #list(path: string): Promise<readonly RunningContainer[]> {
     return decodeRunning(await this.#answer(await this.get(path), "list containers"));
   }
@@ -74,14 +78,12 @@ export class DockerClient implements ContainerRuntime {
     }
   }
 
-  /** One that runs already, or has gone, is no error. @throws {UserError} unavailable */
-  async start(id: string): Promise<void> {
+  /** Why it could not be started; undefined: it runs. @throws {UserError} unavailable */
+  async start(id: string): Promise<string | undefined> {
     const signal = AbortSignal.timeout(SEND_TIMEOUT_MS);
     const response = await this.#request(`/containers/${encodeURIComponent(id)}/start`, signal, { method: "POST" });
     const why = await messageOf(response);
-    if (!response.ok && response.status !== 304 && response.status !== 404) {
-      throw new UserError("unavailable", `Docker cannot start container '${id.slice(0, 12)}': ${why} (HTTP ${response.status})`);
-    }
+    return response.ok || response.status === 304 ? undefined : why; // 304: it ran already
   }
 
   /** The answer to one GET; undefined: there is no such thing. @throws {UserError} unavailable */

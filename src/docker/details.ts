@@ -10,6 +10,10 @@ export interface ContainerDetails {
   readonly pid: number;
   /** Tells one start from the next. */
   readonly startedAt: string;
+  /** Why it could not be started the last time; empty: it could. */
+  readonly error: string;
+  /** Empty or `no`: Docker never starts it by itself. */
+  readonly restartPolicy: string;
   readonly networkMode: string;
   readonly environment: readonly string[];
   readonly entrypoint: readonly string[];
@@ -44,6 +48,8 @@ export function decodeDetails(answer: unknown): ContainerDetails | undefined {
     running: state["Running"] === true,
     pid: typeof pid === "number" && Number.isInteger(pid) && pid > 0 ? pid : 0,
     startedAt: text(state["StartedAt"]),
+    error: text(state["Error"]),
+    restartPolicy: text(fields(host["RestartPolicy"])["Name"]),
     networkMode: text(host["NetworkMode"]),
     environment: texts(config["Env"]),
     entrypoint: texts(config["Entrypoint"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
+import { decodeDetails } from "../../../src/docker/details.ts";
 import { Stranded } from "../../../src/docker/stranded.ts";
 import { UserError } from "../../../src/runtime/errors.ts";
 import { createLog } from "../../../src/runtime/log.ts";
@@ -11,19 +12,21 @@ function dockerWith(stopped: Readonly<Record<string, { readonly policy: string; 
   const started: string[] = [];
   return {
     started,
-    async json(path: string): Promise<unknown> {
-      if (path.startsWith("/containers/json?")) {
-        const filters: unknown = JSON.parse(new URLSearchParams(path.split("?")[1]).get("filters") ?? "");
-        expect(filters).toEqual({ status: ["exited"] });
-        return [...Object.keys(stopped), "gone"].map((Id) => ({ Id }));
-      }
-      const id = path.split("/")[2] ?? "";
+    exited: async () => [...Object.keys(stopped), "gone"].map((id) => ({ id, name: id })),
+    async details(id: string) {
       const one = stopped[id];
-      return one && { Id: id, Name: `/${id}`, State: { Error: one.error }, HostConfig: { RestartPolicy: { Name: one.policy } } };
+      const answer = {
+        Id: id,
+        Name: `/${id}`,
+        State: { Error: one?.error },
+        HostConfig: { RestartPolicy: { Name: one?.policy } },
+      };
+      return one && decodeDetails(answer);
     },
-    async start(id: string): Promise<void> {
-      if (id === "full") throw new UserError("unavailable", "no address");
+    async start(id: string): Promise<string | undefined> {
+      if (id === "full") return "no address";
       started.push(id);
+      return undefined;
     },
   };
 }
@@ -55,5 +58,5 @@ test("why one cannot be started is said once, and keeps no other back; a Docker 
   const absent = async (): Promise<never> => {
     throw new UserError("unavailable", "Docker does not answer");
   };
-  await new Stranded({ json: absent, start: absent }, log).start();
+  await new Stranded({ exited: absent, details: absent, start: absent }, log).start();
 });
